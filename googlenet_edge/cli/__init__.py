@@ -1,0 +1,1 @@
+"""The command line: each verb parses its arguments, makes one library call and prints the result."""
