@@ -1,0 +1,96 @@
+"""The durations that are reported, each defined by the two time points that it lies between.
+
+This is the one place that says what a latency contains; the report prints these definitions beside the figures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from googlenet_edge.types import FrameTrace
+
+__all__ = [
+    "DEVICE_STAGE_DEFINITION",
+    "DEVICE_STAGE_PREFIX",
+    "STAGES",
+    "WAIT",
+    "Stage",
+    "TimePoint",
+    "capture_definition",
+]
+
+TimePoint: TypeAlias = Literal["captured_ns", "dequeued_ns", "preprocessed_ns", "inferred_ns", "emitted_ns"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A duration within one frame."""
+
+    name: str
+    title: str
+    """The name in a table."""
+    start: TimePoint
+    end: TimePoint
+    definition: str
+
+    def duration_ns(self, trace: FrameTrace) -> int:
+        """Return this frame's duration. The frame must have been emitted if the stage ends there."""
+        start: int = getattr(trace, self.start)
+        end: int = getattr(trace, self.end)
+        return end - start
+
+
+STAGES = (
+    Stage(
+        "queue",
+        "queue",
+        "captured_ns",
+        "dequeued_ns",
+        "from capture until the loop took the frame up: its wait in the source, its age when work on it began",
+    ),
+    Stage("preprocess", "preprocess", "dequeued_ns", "preprocessed_ns", "crop and resize to the network's input"),
+    Stage(
+        "inference",
+        "inference",
+        "preprocessed_ns",
+        "inferred_ns",
+        "from the input being ready until the probabilities are on the host: normalisation, network and softmax, "
+        "with any copies to and from a device, synchronised",
+    ),
+    Stage("emit", "emit", "inferred_ns", "emitted_ns", "all sinks, one after the other: drawing, encoding, writing"),
+    Stage(
+        "capture_to_result",
+        "capture to result",
+        "captured_ns",
+        "inferred_ns",
+        "queue + preprocess + inference; no sink",
+    ),
+    Stage(
+        "capture_to_emitted",
+        "capture to emitted",
+        "captured_ns",
+        "emitted_ns",
+        "queue + preprocess + inference + emit",
+    ),
+)
+"""In the order in which they are printed."""
+
+WAIT = "wait"
+"""A duration between two frames: from the last frame's emitted_ns to this frame's dequeued_ns. The loop has nothing to
+do but get the next frame. Where the source decodes or renders while the loop waits, that time is in here."""
+
+DEVICE_STAGE_PREFIX = "device "
+DEVICE_STAGE_DEFINITION = "measured by the device's own clock, within the wall time of inference"
+
+
+def capture_definition(*, live: bool, device_stamps: bool) -> str:
+    """Return what "captured" means for a source: the moment from which latencies are counted."""
+    if not live:
+        return (
+            "when the frame was ready in memory: the source is not live, and reading, decoding or rendering the frame "
+            "is outside queue and capture_to_result (as far as the loop had to wait for it, it is in wait)"
+        )
+    if device_stamps:
+        return "the camera's own time stamp, converted to the host's monotonic clock"
+    return "when the host received the frame: exposure, the sensor's readout, encoding and the network come before"
