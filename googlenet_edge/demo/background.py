@@ -54,24 +54,30 @@ def smooth_field(rng: np.random.Generator, cells: int, view: View) -> npt.NDArra
     """A smooth random field, float32 (height, width), 0 to 1, with this many cells over the whole span."""
     grid = rng.random((cells, cells), np.float32)
     scale = FIELD_SPAN * view.unit_px / cells
-    matrix = np.array([
-        [1 / scale, 0, cells / 2 - view.width_px / 2 / scale],
-        [0, 1 / scale, cells / 2 - view.height_px / 2 / scale],
-    ])
+    matrix = np.array(
+        [
+            [1 / scale, 0, cells / 2 - view.width_px / 2 / scale],
+            [0, 1 / scale, cells / 2 - view.height_px / 2 / scale],
+        ]
+    )
     size = (view.width_px, view.height_px)
-    field: npt.NDArray[np.float32] = cv2.warpAffine(
+    field = cv2.warpAffine(
         grid, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT
     )
-    return field
+    return np.asarray(field, np.float32)
 
 
 def _blend(colors: list[tuple[int, int, int]], field: npt.NDArray[np.float32]) -> ImageArray:
     """Colours along a ramp, looked up by a field of 0 to 1."""
-    ramp = np.array([np.interp(np.linspace(0, len(colors) - 1, 256), range(len(colors)), channel) for channel in zip(*colors, strict=True)])
+    ramp = np.array(
+        [
+            np.interp(np.linspace(0, len(colors) - 1, 256), range(len(colors)), channel)
+            for channel in zip(*colors, strict=True)
+        ]
+    )
     index = np.clip(field * 255, 0, 255).astype(np.uint8)
     table = np.ascontiguousarray(ramp.T.astype(np.uint8).reshape(256, 1, 3))
-    out: ImageArray = cv2.LUT(cv2.cvtColor(index, cv2.COLOR_GRAY2BGR), table)
-    return out
+    return np.asarray(cv2.LUT(cv2.cvtColor(index, cv2.COLOR_GRAY2BGR), table), np.uint8)
 
 
 def _sky(rng: np.random.Generator, view: View) -> ImageArray:
@@ -81,8 +87,12 @@ def _sky(rng: np.random.Generator, view: View) -> ImageArray:
     return _blend([top, bottom], 0.7 * ramp + 0.3 * smooth_field(rng, 6, view))
 
 
-def _trees(rng: np.random.Generator, view: View, image: ImageArray, horizon: float, green: tuple[float, float, float]) -> None:
-    for x, size, lift in zip(rng.uniform(-1.1, 1.1, 9), rng.uniform(0.05, 0.22, 9), rng.uniform(0, 0.08, 9), strict=True):
+def _trees(
+    rng: np.random.Generator, view: View, image: ImageArray, horizon: float, green: tuple[float, float, float]
+) -> None:
+    for x, size, lift in zip(
+        rng.uniform(-1.1, 1.1, 9), rng.uniform(0.05, 0.22, 9), rng.uniform(0, 0.08, 9), strict=True
+    ):
         centre = view.points((x, horizon - lift))[0, 0]
         cv2.circle(image, (int(centre[0]), int(centre[1])), view.length(size), color_near(rng, green), -1, cv2.LINE_AA)
 
@@ -92,7 +102,9 @@ def road(rng: np.random.Generator, view: View) -> ImageArray:
     image = _sky(rng, view)
     horizon = rng.uniform(0.02, 0.25)
     _trees(rng, view, image, horizon, (60, 110, 75))
-    for x, width, height in zip(rng.uniform(-1.1, 1.1, 3), rng.uniform(0.1, 0.35, 3), rng.uniform(0.05, 0.35, 3), strict=True):
+    for x, width, height in zip(
+        rng.uniform(-1.1, 1.1, 3), rng.uniform(0.1, 0.35, 3), rng.uniform(0.05, 0.35, 3), strict=True
+    ):
         wall = view.points((x, horizon - height), (x + width, horizon - height), (x + width, horizon), (x, horizon))
         cv2.fillPoly(image, [wall], color_near(rng, (150, 160, 175), 50), cv2.LINE_AA)
     ground = view.points((-1.2, horizon), (1.2, horizon), (1.2, 1.2), (-1.2, 1.2))
@@ -103,7 +115,8 @@ def road(rng: np.random.Generator, view: View) -> ImageArray:
     for start in np.arange(0.1, 1.0, 0.2):
         a, b = start**2, (start + 0.1) ** 2
         dash = view.points(
-            (far + (near - far) * a, horizon + (1.2 - horizon) * a), (far + (near - far) * b, horizon + (1.2 - horizon) * b)
+            (far + (near - far) * a, horizon + (1.2 - horizon) * a),
+            (far + (near - far) * b, horizon + (1.2 - horizon) * b),
         )
         cv2.polylines(image, [dash], False, (225, 225, 225), view.length(0.004 + 0.03 * a), cv2.LINE_AA)
     return image
@@ -135,7 +148,9 @@ def town(rng: np.random.Generator, view: View) -> ImageArray:
 
 def clutter(rng: np.random.Generator, view: View) -> ImageArray:
     """Posters, awnings and boards: shapes in any colour, sign colours among them."""
-    image = _blend([color_near(rng, (128, 128, 128), 90), color_near(rng, (128, 128, 128), 90)], smooth_field(rng, 5, view))
+    image = _blend(
+        [color_near(rng, (128, 128, 128), 90), color_near(rng, (128, 128, 128), 90)], smooth_field(rng, 5, view)
+    )
     for _ in range(22):
         x, y, size = rng.uniform(-1.0, 1.0), rng.uniform(-0.6, 0.6), rng.uniform(0.03, 0.25)
         color, kind, turn = color_near(rng, (128, 128, 128), 127), rng.integers(4), rng.uniform(0, 2 * np.pi)
@@ -176,9 +191,10 @@ def night(rng: np.random.Generator, view: View) -> ImageArray:
     for _ in range(26):
         centre = view.points((rng.uniform(-1, 1), rng.uniform(-0.6, 0.6)))[0, 0]
         color = color_near(rng, ((80, 190, 250), (210, 220, 230), (60, 60, 230))[rng.integers(3)], 30)
-        cv2.circle(lights, (int(centre[0]), int(centre[1])), view.length(rng.uniform(0.01, 0.06)), color, -1, cv2.LINE_AA)
-    out: ImageArray = cv2.add(image, cv2.convertScaleAbs(lights, alpha=0.7))
-    return out
+        cv2.circle(
+            lights, (int(centre[0]), int(centre[1])), view.length(rng.uniform(0.01, 0.06)), color, -1, cv2.LINE_AA
+        )
+    return np.asarray(cv2.add(image, cv2.convertScaleAbs(lights, alpha=0.7)), np.uint8)
 
 
 def fence(rng: np.random.Generator, view: View) -> ImageArray:

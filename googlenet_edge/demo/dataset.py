@@ -39,7 +39,14 @@ TRAIN = SceneRanges(
 HARD = SceneRanges(
     backgrounds=(*_TRAIN_BACKGROUNDS, "brick", "night", "fence", "autumn"),
     nuisances=(
-        *_TRAIN_NUISANCES, "motion_blur", "cast_shadow", "fog", "rain", "lens_dirt", "glare", "salt_and_pepper",
+        *_TRAIN_NUISANCES,
+        "motion_blur",
+        "cast_shadow",
+        "fog",
+        "rain",
+        "lens_dirt",
+        "glare",
+        "salt_and_pepper",
     ),
     nuisance_count=(1, 3),
     amount=(0.0, 1.0),

@@ -1,7 +1,7 @@
 """What makes a sign hard to read: weather, light, lens, sensor. Each takes and returns uint8 (height, width, 3), BGR.
 
-``amount`` runs from 0 (hardly there) to 1 (as bad as the splits allow). Lengths follow the frame's short side, so that a
-scene looks the same at any size.
+``amount`` runs from 0 (hardly there) to 1 (as bad as the splits allow). Lengths follow the frame's short side, so that
+a scene looks the same at any size.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _view(image: ImageArray) -> View:
 def _shade(image: ImageArray, factor: npt.NDArray[np.float32]) -> ImageArray:
     """Multiply every channel by a float32 (height, width) factor."""
     shaded = image * factor[:, :, None]
-    return np.clip(shaded, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(shaded, 0, 255), np.uint8)
 
 
 def expose(image: ImageArray, rng: np.random.Generator, amount: float) -> ImageArray:
@@ -40,14 +40,13 @@ def expose(image: ImageArray, rng: np.random.Generator, amount: float) -> ImageA
     cast = 1 + rng.uniform(-0.18, 0.18, 3) * amount
     level = np.linspace(0, 1, 256)[:, None] ** gamma * 255
     table = np.clip((level - 128) * contrast * cast + 128 * cast + brightness, 0, 255)
-    out: ImageArray = cv2.LUT(image, table.astype(np.uint8).reshape(256, 1, 3))
-    return out
+    return np.asarray(cv2.LUT(image, table.astype(np.uint8).reshape(256, 1, 3)), np.uint8)
 
 
 def blur(image: ImageArray, rng: np.random.Generator, amount: float) -> ImageArray:
     """Out of focus."""
     sigma = rng.uniform(0.3, 1.0) * amount * 0.009 * min(image.shape[:2])
-    return cv2.GaussianBlur(image, (0, 0), sigma) if sigma > 0.2 else image
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.uint8) if sigma > 0.2 else image
 
 
 def motion_blur(image: ImageArray, rng: np.random.Generator, amount: float) -> ImageArray:
@@ -60,8 +59,7 @@ def motion_blur(image: ImageArray, rng: np.random.Generator, amount: float) -> I
     reach = np.array([np.cos(angle), np.sin(angle)]) * length / 2
     a, b = np.round(length + reach).astype(int), np.round(length - reach).astype(int)
     cv2.line(kernel, (int(a[0]), int(a[1])), (int(b[0]), int(b[1])), 1.0)
-    out: ImageArray = cv2.filter2D(image, -1, kernel / kernel.sum())
-    return out
+    return np.asarray(cv2.filter2D(image, -1, kernel / kernel.sum()), np.uint8)
 
 
 def sensor_noise(image: ImageArray, rng: np.random.Generator, amount: float) -> ImageArray:
@@ -72,8 +70,7 @@ def sensor_noise(image: ImageArray, rng: np.random.Generator, amount: float) -> 
     tile16 = (tile * sigma * 0.7).astype(np.int16)
     height, width = image.shape[:2]
     noise = np.tile(tile16, (-(-height // NOISE_TILE_PX), -(-width // NOISE_TILE_PX), 1))[:height, :width]
-    out: ImageArray = cv2.add(image, noise, dtype=cv2.CV_8U)
-    return out
+    return np.asarray(cv2.add(image, noise, dtype=cv2.CV_8U), np.uint8)
 
 
 def jpeg(image: ImageArray, rng: np.random.Generator, amount: float) -> ImageArray:
@@ -82,8 +79,7 @@ def jpeg(image: ImageArray, rng: np.random.Generator, amount: float) -> ImageArr
     ok, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not ok:  # OpenCV was built without JPEG: it cannot read most data sets either
         raise RuntimeError("this OpenCV cannot write JPEG")
-    out = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    return np.asarray(out, np.uint8)
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
 
 
 def side_light(image: ImageArray, rng: np.random.Generator, amount: float) -> ImageArray:
@@ -106,7 +102,7 @@ def fog(image: ImageArray, rng: np.random.Generator, amount: float) -> ImageArra
     """Grey air, thicker in places."""
     thickness = np.float32(0.7 * amount) * (0.6 + 0.4 * smooth_field(rng, 5, _view(image)))[:, :, None]
     grey = np.float32(rng.uniform(160, 225))
-    return (image * (1 - thickness) + grey * thickness).astype(np.uint8)
+    return np.asarray(image * (1 - thickness) + grey * thickness, np.uint8)
 
 
 def rain(image: ImageArray, rng: np.random.Generator, amount: float) -> ImageArray:
@@ -118,8 +114,7 @@ def rain(image: ImageArray, rng: np.random.Generator, amount: float) -> ImageArr
         line = view.points((x, y), (x + lean * length, y + length))
         cv2.polylines(streaks, [line], False, 255, view.length(0.004), cv2.LINE_AA)
     bright = cv2.convertScaleAbs(streaks, alpha=0.25 + 0.3 * amount)
-    out: ImageArray = cv2.add(image, cv2.cvtColor(bright, cv2.COLOR_GRAY2BGR))
-    return out
+    return np.asarray(cv2.add(image, cv2.cvtColor(bright, cv2.COLOR_GRAY2BGR)), np.uint8)
 
 
 def lens_dirt(image: ImageArray, rng: np.random.Generator, amount: float) -> ImageArray:
@@ -129,7 +124,7 @@ def lens_dirt(image: ImageArray, rng: np.random.Generator, amount: float) -> Ima
     for x, y, radius in rng.uniform((-0.8, -0.5, 0.015), (0.8, 0.5, 0.06), (9, 3)):
         centre = view.points((x, y))[0, 0]
         cv2.circle(factor, (int(centre[0]), int(centre[1])), view.length(radius), 1 - 0.65 * amount, -1, cv2.LINE_AA)
-    return _shade(image, cv2.GaussianBlur(factor, (0, 0), 0.012 * view.unit_px))
+    return _shade(image, np.asarray(cv2.GaussianBlur(factor, (0, 0), 0.012 * view.unit_px), np.float32))
 
 
 def glare(image: ImageArray, rng: np.random.Generator, amount: float) -> ImageArray:
@@ -138,9 +133,11 @@ def glare(image: ImageArray, rng: np.random.Generator, amount: float) -> ImageAr
     x, y, radius = rng.uniform(-0.6, 0.6), rng.uniform(-0.5, 0.5), rng.uniform(0.12, 0.4)
     centre_x, centre_y = x * view.unit_px + view.width_px / 2, y * view.unit_px + view.height_px / 2
     dx = (np.arange(view.width_px, dtype=np.float32)[None] - np.float32(centre_x)) / np.float32(radius * view.unit_px)
-    dy = (np.arange(view.height_px, dtype=np.float32)[:, None] - np.float32(centre_y)) / np.float32(radius * view.unit_px)
+    dy = (np.arange(view.height_px, dtype=np.float32)[:, None] - np.float32(centre_y)) / np.float32(
+        radius * view.unit_px
+    )
     light = np.float32(210 * amount) * np.exp(-(dx * dx + dy * dy))
-    return np.clip(image + light[:, :, None], 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(image + light[:, :, None], 0, 255), np.uint8)
 
 
 def salt_and_pepper(image: ImageArray, rng: np.random.Generator, amount: float) -> ImageArray:
@@ -161,13 +158,25 @@ def low_resolution(image: ImageArray, rng: np.random.Generator, amount: float) -
     scale = short / min(height, width)
     if scale >= 1:
         return image
-    small = cv2.resize(image, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA)
-    out: ImageArray = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
-    return out
+    small = cv2.resize(
+        image, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA
+    )
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 NUISANCES: dict[str, Nuisance] = {
     each.__name__: each
-    for each in (side_light, blur, motion_blur, cast_shadow, fog, rain, lens_dirt, glare, salt_and_pepper, low_resolution)
+    for each in (
+        side_light,
+        blur,
+        motion_blur,
+        cast_shadow,
+        fog,
+        rain,
+        lens_dirt,
+        glare,
+        salt_and_pepper,
+        low_resolution,
+    )
 }
 """Nuisances that a split may use or not, by name; exposure, sensor noise and JPEG are in every scene."""

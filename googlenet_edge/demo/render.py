@@ -63,7 +63,7 @@ class Pose:
         points = square @ (swing @ nod @ turn).T
         flat = points[:, :2] / (1 + points[:, 2:] / CAMERA_DISTANCE)
         pixels = (flat * self.diameter / 2 + [self.x, self.y]) * view.unit_px
-        return (pixels + [view.width_px / 2, view.height_px / 2]).astype(np.float32)
+        return np.asarray(pixels + [view.width_px / 2, view.height_px / 2], np.float32)
 
 
 def draw_sign(image: ImageArray, class_id: int, pose: Pose, *, shade: float = 1.0) -> None:
@@ -91,7 +91,9 @@ def _pole(image: ImageArray, pose: Pose, rng: np.random.Generator) -> None:
     view = View((image.shape[1], image.shape[0]))
     lean = np.tan(np.radians(pose.roll_deg))
     ends = view.points((pose.x, pose.y), (pose.x - 1.2 * lean, pose.y + 1.2))
-    cv2.polylines(image, [ends], False, color_near(rng, (140, 140, 140), 45), view.length(0.07 * pose.diameter), cv2.LINE_AA)
+    cv2.polylines(
+        image, [ends], False, color_near(rng, (140, 140, 140), 45), view.length(0.07 * pose.diameter), cv2.LINE_AA
+    )
 
 
 def _occlude(image: ImageArray, pose: Pose, rng: np.random.Generator, most: float) -> None:
@@ -105,7 +107,14 @@ def _occlude(image: ImageArray, pose: Pose, rng: np.random.Generator, most: floa
         for x, y, size in rng.uniform((-1, -1, 0.4), (1, 1, 1.0), (8, 3)):
             spot = middle + out * radius + np.array([x, y]) * reach * radius
             at = view.points((spot[0], spot[1]))[0, 0]
-            cv2.circle(image, (int(at[0]), int(at[1])), view.length(0.5 * size * reach * radius), color_near(rng, color, 25), -1, cv2.LINE_AA)
+            cv2.circle(
+                image,
+                (int(at[0]), int(at[1])),
+                view.length(0.5 * size * reach * radius),
+                color_near(rng, color, 25),
+                -1,
+                cv2.LINE_AA,
+            )
     elif kind == 1:  # a post or wire across, off the middle
         across = np.array([-out[1], out[0]])
         start = middle + out * radius * rng.uniform(0.2, 0.8)
@@ -118,9 +127,7 @@ def _occlude(image: ImageArray, pose: Pose, rng: np.random.Generator, most: floa
         cv2.fillPoly(image, [view.points(*[(p[0], p[1]) for p in board])], color, cv2.LINE_AA)
 
 
-def render_scene(
-    class_id: int, rng: np.random.Generator, ranges: SceneRanges, size_px: tuple[int, int]
-) -> ImageArray:
+def render_scene(class_id: int, rng: np.random.Generator, ranges: SceneRanges, size_px: tuple[int, int]) -> ImageArray:
     """Draw one scene with a sign of this class: uint8 (height, width, 3), BGR, for ``size_px`` = (width, height).
 
     The same generator state gives the same scene at any size, up to resolution.
@@ -140,7 +147,7 @@ def render_scene(
     draw_sign(image, class_id, pose, shade=rng.uniform(0.6, 1.05))
     if rng.random() < ranges.occlusion[0]:
         _occlude(image, pose, rng, ranges.occlusion[1])
-    count = rng.integers(ranges.nuisance_count[0], ranges.nuisance_count[1] + 1)
+    count = int(rng.integers(ranges.nuisance_count[0], ranges.nuisance_count[1] + 1))
     for index in sorted(rng.choice(len(ranges.nuisances), size=min(count, len(ranges.nuisances)), replace=False)):
         image = NUISANCES[ranges.nuisances[index]](image, rng, rng.uniform(*ranges.amount))
     image = expose(image, rng, rng.uniform(*ranges.amount))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import cv2
 import numpy as np
@@ -111,7 +111,9 @@ def _both(*drawings: Drawing) -> Drawing:
 
 def _car(x: float, y: float, scale: float, color: Color) -> Drawing:
     def draw(c: Canvas) -> None:
-        body = np.array([(-1, 0.4), (-1, -0.1), (-0.6, -0.15), (-0.4, -0.6), (0.4, -0.6), (0.6, -0.15), (1, -0.1), (1, 0.4)])
+        body = np.array(
+            [(-1, 0.4), (-1, -0.1), (-0.6, -0.15), (-0.4, -0.6), (0.4, -0.6), (0.6, -0.15), (1, -0.1), (1, 0.4)]
+        )
         c.polygon(body * scale + [x, y], color)
         for wheel in (-0.6, 0.6):
             c.disc(x + wheel * scale, y + 0.42 * scale, 0.24 * scale, color)
@@ -178,7 +180,9 @@ def _end_of_limits(c: Canvas) -> None:
 
 
 def _curve(side: int) -> Drawing:
-    return _arrow((-0.15 * side, 0.6), (-0.15 * side, 0.2), (0.12 * side, -0.05), (0.12 * side, -0.25), color=BLACK, width=0.15)
+    return _arrow(
+        (-0.15 * side, 0.6), (-0.15 * side, 0.2), (0.12 * side, -0.05), (0.12 * side, -0.25), color=BLACK, width=0.15
+    )
 
 
 def _turn(side: int, *, color: Color = WHITE) -> Drawing:
@@ -254,12 +258,18 @@ _SIGNS: dict[str, tuple[Points, Drawing]] = {
     "curve right": _warning(_curve(1)),
     "bump": _warning(_bump),
     "road narrows": _warning(_narrows),
-    "crossroads": _warning(_both(
-        lambda c: c.line([(-0.28, -0.08), (0.28, 0.52)], 0.15, BLACK), lambda c: c.line([(0.28, -0.08), (-0.28, 0.52)], 0.15, BLACK)
-    )),
-    "two-way traffic": _warning(_both(
-        _arrow((-0.18, 0.58), (-0.18, -0.08), color=BLACK, width=0.13), _arrow((0.18, -0.2), (0.18, 0.4), color=BLACK, width=0.13)
-    )),
+    "crossroads": _warning(
+        _both(
+            lambda c: c.line([(-0.28, -0.08), (0.28, 0.52)], 0.15, BLACK),
+            lambda c: c.line([(0.28, -0.08), (-0.28, 0.52)], 0.15, BLACK),
+        )
+    ),
+    "two-way traffic": _warning(
+        _both(
+            _arrow((-0.18, 0.58), (-0.18, -0.08), color=BLACK, width=0.13),
+            _arrow((0.18, -0.2), (0.18, 0.4), color=BLACK, width=0.13),
+        )
+    ),
     "traffic lights": _warning(_traffic_light),
     "pedestrians": _warning(_walker(0.0, 0.18, 0.46, BLACK)),
     "bicycles": _warning(_bicycle(0.0, 0.3, 0.46, BLACK)),
@@ -284,7 +294,7 @@ LABELS: tuple[str, ...] = tuple(_SIGNS)
 """The classes; a class id is the place in this tuple."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def sign_face(class_id: int) -> Face:
     """Draw the face of one class."""
     shape, draw = _SIGNS[LABELS[class_id]]
@@ -298,8 +308,6 @@ def sign_face(class_id: int) -> Face:
     levels = [(image, alpha)]
     while levels[-1][0].shape[0] > 32:
         half = levels[-1][0].shape[0] // 2
-        levels.append((
-            cv2.resize(levels[-1][0], (half, half), interpolation=cv2.INTER_AREA),
-            cv2.resize(levels[-1][1], (half, half), interpolation=cv2.INTER_AREA),
-        ))
+        face, mask_half = (cv2.resize(each, (half, half), interpolation=cv2.INTER_AREA) for each in levels[-1])
+        levels.append((np.asarray(face, np.uint8), np.asarray(mask_half, np.uint8)))
     return Face(tuple(levels))

@@ -40,12 +40,12 @@ def regular_polygon(sides: int, radius: float, first_deg: float) -> Points:
 
 def rounded_polygon(corners: Points, cut: float) -> Points:
     """The polygon with each corner replaced by a short curve that starts ``cut`` away from it."""
-    out = []
+    out: list[Points] = []
     for before, corner, after in zip(np.roll(corners, 1, 0), corners, np.roll(corners, -1, 0), strict=True):
         a = corner + cut * (before - corner) / np.linalg.norm(before - corner)
         b = corner + cut * (after - corner) / np.linalg.norm(after - corner)
-        for t in (0.0, 0.25, 0.5, 0.75, 1.0):  # quadratic Bezier curve
-            out.append((1 - t) ** 2 * a + 2 * t * (1 - t) * corner + t**2 * b)
+        # A quadratic Bezier curve.
+        out.extend((1 - t) ** 2 * a + 2 * t * (1 - t) * corner + t**2 * b for t in (0.0, 0.25, 0.5, 0.75, 1.0))
     return np.array(out)
 
 
@@ -68,7 +68,9 @@ class Canvas:
         """Fill a circle."""
         self.polygon(arc(x, y, radius, radius, 0, 350), color)
 
-    def line(self, points: Points | Sequence[tuple[float, float]], width: float, color: Color, *, closed: bool = False) -> None:
+    def line(
+        self, points: Points | Sequence[tuple[float, float]], width: float, color: Color, *, closed: bool = False
+    ) -> None:
         """Draw a connected line of this width, in canvas half-widths."""
         thickness = max(1, round(width * self.size_px / 2))
         cv2.polylines(self.image, [self._fixed(points)], closed, color, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
