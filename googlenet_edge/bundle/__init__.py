@@ -1,0 +1,45 @@
+"""The bundle: the one folder that goes from the host side to the device side, and says what it is.
+
+::
+
+    NAME/
+      bundle.json     the manifest: labels, crop rule, inputs and outputs, precision, accuracy, lineage, all hashes
+      model.onnx      the graph, with its normalisation inside
+      golden.npz      a few frames with the probabilities that the graph gives for them
+
+:meth:`Bundle.open` verifies all of it; :func:`write_bundle` writes all of it or nothing.
+"""
+
+from __future__ import annotations
+
+from googlenet_edge.bundle.manifest import (
+    SCHEMA_VERSION,
+    Accuracy,
+    Artefact,
+    BundleFacts,
+    FileRecord,
+    GoldenRecord,
+    Lineage,
+    Manifest,
+    Precision,
+    Step,
+)
+from googlenet_edge.bundle.reader import MANIFEST_NAME, Bundle, GoldenFrames
+from googlenet_edge.bundle.writer import write_bundle
+
+__all__ = [
+    "MANIFEST_NAME",
+    "SCHEMA_VERSION",
+    "Accuracy",
+    "Artefact",
+    "Bundle",
+    "BundleFacts",
+    "FileRecord",
+    "GoldenFrames",
+    "GoldenRecord",
+    "Lineage",
+    "Manifest",
+    "Precision",
+    "Step",
+    "write_bundle",
+]

@@ -1,0 +1,134 @@
+"""What an inference library must do to serve the classifier, and the check that an engine does it right."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from googlenet_edge.errors import BackendError, InputError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from googlenet_edge.bundle import Bundle
+    from googlenet_edge.types import ImageArray, TensorSpec
+
+__all__ = ["Backend", "Outputs", "Ticket", "check_batch", "check_golden"]
+
+Outputs: TypeAlias = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+"""Logits and probabilities, each float32 (frames, classes)."""
+
+
+class Ticket(Protocol):
+    """A batch that was submitted; its outputs are had once, with :meth:`result`."""
+
+    def result(self) -> Outputs:
+        """Wait for the batch and return (logits, probabilities). Raises :class:`BackendError` if it failed."""
+        ...
+
+    @property
+    def device_stage_ns(self) -> tuple[tuple[str, int], ...]:
+        """After :meth:`result`: durations that the device measured, such as (("h2d", 41_000),); () on the CPU."""
+        ...
+
+
+class Backend(Protocol):
+    """One loaded graph or engine, ready to compute.
+
+    Buffers: the caller keeps a submitted batch unchanged until its ticket's ``result()`` has returned; from then on the
+    backend does not look at it again. The arrays that ``result()`` returns belong to the caller: the backend never
+    writes to them afterwards, so they may be kept.
+
+    Order: ``submit`` may return before the batch is computed, so that the next frame is prepared meanwhile; results
+    come in the order of submission. A backend need not allow calls from several threads; the one that does says so.
+    """
+
+    @property
+    def input(self) -> TensorSpec:
+        """``image`` uint8 ("N", size, size, 3), BGR."""
+        ...
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, TensorSpec]:
+        """``logits`` and ``probabilities``, float32 ("N", classes)."""
+        ...
+
+    @property
+    def max_batch(self) -> int | None:
+        """The most frames that ``submit`` takes at once; None for no limit but memory."""
+        ...
+
+    def submit(self, batch: ImageArray) -> Ticket:
+        """Start on a batch: uint8 (frames, size, size, 3), C-contiguous, 1 to ``max_batch`` frames.
+
+        Raises :class:`InputError` for any other array, :class:`BackendError` if the library fails.
+        """
+        ...
+
+    def infer(self, batch: ImageArray) -> Outputs:
+        """Return ``submit(batch).result()``."""
+        ...
+
+    def describe(self) -> dict[str, str]:
+        """Say what computes, for reports: ``backend``, ``version``, ``provider`` and what else matters."""
+        ...
+
+    def close(self) -> None:
+        """Free what the backend holds. May be called again; nothing else may."""
+        ...
+
+    def __enter__(self) -> Backend: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def check_batch(batch: object, spec: TensorSpec, max_batch: int | None) -> None:
+    """Raise :class:`InputError` unless the batch is an array that a backend with this input takes."""
+    size = ", ".join(str(d) for d in spec.shape[1:])
+    expected = f"expected {spec.dtype} (N, {size}) BGR"
+    if not isinstance(batch, np.ndarray):
+        raise InputError(f"input {spec.name!r}: got {type(batch).__name__}, {expected} as a numpy array")
+    got = f"input {spec.name!r}: got {batch.dtype} {batch.shape}, {expected}"
+    if batch.dtype != spec.dtype or batch.ndim != len(spec.shape) or batch.shape[1:] != spec.shape[1:]:
+        raise InputError(f"{got}; normalisation is in the graph: pass the crops of runtime.preprocess as they are")
+    if not 1 <= len(batch) <= (max_batch or len(batch)):
+        raise InputError(f"{got} with 1 to {max_batch or 'any number of'} frames; split the batch")
+    if not batch.flags.c_contiguous:
+        raise InputError(f"{got}, C-contiguous, but its strides are {batch.strides}; use numpy.ascontiguousarray")
+
+
+def check_golden(backend: Backend, bundle: Bundle, *, frames: int | None = None) -> float:
+    """Compare the backend with the bundle's golden frames and return the largest absolute difference of a probability.
+
+    Args:
+        backend: A loaded graph or engine of this bundle.
+        bundle: Where the golden frames and the tolerance are.
+        frames: How many of the golden frames to compare, from the first; None for all.
+
+    Raises:
+        BackendError: A probability is further from the golden one than the manifest allows.
+        BundleError: The golden frames cannot be read.
+    """
+    golden, tolerance = bundle.golden(), bundle.manifest.golden.tolerance
+    images = golden.images[:frames]
+    step = min(backend.max_batch or len(images), len(images))
+    parts = [backend.infer(images[start : start + step])[1] for start in range(0, len(images), step)]
+    got, expected = np.concatenate(parts), golden.probabilities[: len(images)]
+    difference = np.abs(got - expected)
+    # NaN compares false with everything: it must not pass as a small difference.
+    difference[~np.isfinite(difference)] = np.inf
+    worst_frame, worst_class = np.unravel_index(int(difference.argmax()), difference.shape)
+    worst = float(difference[worst_frame, worst_class])
+    if worst > tolerance:
+        worst_got, worst_expected = got[worst_frame, worst_class], expected[worst_frame, worst_class]
+        raise BackendError(
+            f"golden frame {worst_frame} of bundle {bundle.name!r}: got probability {worst_got:.6f} "
+            f"for {bundle.labels[worst_class]!r}, expected {worst_expected:.6f} within {tolerance:g}: "
+            f"{backend.describe().get('backend', 'the backend')} does not compute what the bundle was made with; "
+            "build the engine again, or try another precision or version of the inference library"
+        )
+    return worst

@@ -1,0 +1,220 @@
+"""A bundle and a backend, put together: frames of any size in, top-k labels out."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from googlenet_edge.bundle.reader import Bundle
+from googlenet_edge.errors import BackendError, InputError
+from googlenet_edge.runtime.backend import check_golden
+from googlenet_edge.runtime.preprocess import check_frame, preprocess
+from googlenet_edge.types import Frame, FrameTrace, ImageArray, Prediction
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    import numpy.typing as npt
+
+    from googlenet_edge.runtime.backend import Backend
+    from googlenet_edge.types import Clock, Region
+
+__all__ = ["Classifier"]
+
+# A longer list is computed in pieces, even where the backend sets no limit: a frame's activations take megabytes.
+_MOST_AT_ONCE: Final = 32
+
+
+class Classifier:
+    """Classifies frames with a bundle's graph.
+
+    >>> with Classifier("demo_bundle") as classifier:
+    ...     prediction = classifier.classify(cv2.imread("sign.jpg"))
+    ...     print(prediction.label, prediction.probability)
+
+    A classifier keeps no state between frames: one on ONNX Runtime, the default, may be used from several threads. With
+    another backend, what that backend says holds.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle | str | os.PathLike[str],
+        *,
+        threads: int | None = None,
+        backend: Backend | None = None,
+        clock: Clock = time.monotonic_ns,
+        golden_frames: int | None = 1,
+    ) -> None:
+        """Open a bundle and load its graph.
+
+        Args:
+            bundle: The folder of a bundle, or an opened one.
+            threads: Threads for ONNX Runtime; None for one a physical core. Not together with ``backend``.
+            backend: What computes, loaded with this bundle's graph or an engine of it; None for ONNX Runtime on the
+                CPU. The classifier closes it.
+            clock: Monotonic nanoseconds, for the traces.
+            golden_frames: How many golden frames to check the backend against now. One is enough to find an inference
+                library that computes nonsense on this machine, and also warms it up; a new engine needs all: None.
+
+        Raises:
+            BundleError: The bundle is not what it says.
+            BackendError: The graph cannot be loaded, is not the one of the bundle, or misses a golden frame.
+            InputError: A parameter is out of its range.
+        """
+        if golden_frames is not None and golden_frames < 0:
+            raise InputError(f"golden_frames: got {golden_frames}, expected a number from 0, or None for all")
+        if threads is not None and backend is not None:
+            raise InputError(f"threads: got {threads} and a backend, expected one of the two; set the backend's own")
+        self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+        self._clock = clock
+        self._backend = _open_backend(self.bundle, threads) if backend is None else backend
+        try:
+            self._check_specs()
+            if golden_frames != 0:
+                check_golden(self._backend, self.bundle, frames=golden_frames)
+        except BaseException:
+            self._backend.close()
+            raise
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """One label a class, by class id."""
+        return self.bundle.labels
+
+    @property
+    def backend(self) -> Backend:
+        """What computes."""
+        return self._backend
+
+    def describe(self) -> dict[str, str]:
+        """Say what classifies, for reports: model, precision, graph_sha256, and what the backend says of itself."""
+        manifest = self.bundle.manifest
+        known = {"model": manifest.name, "precision": manifest.precision, "graph_sha256": self.bundle.graph_sha256}
+        return {**known, **self._backend.describe()}
+
+    def verify(self) -> float:
+        """Check the backend against all golden frames; return the largest absolute difference of a probability.
+
+        Raises :class:`BackendError` if that is above the bundle's tolerance.
+        """
+        return check_golden(self._backend, self.bundle)
+
+    def classify(self, image: ImageArray | Frame, *, top_k: int = 5, region: Region | None = None) -> Prediction:
+        """Classify one frame.
+
+        Args:
+            image: uint8 BGR (height, width, 3) of any size; grey (height, width) and BGRA (height, width, 4) are
+                converted; or a :class:`Frame`, whose sequence number and capture time then go into the trace.
+            top_k: How many of the best classes to return, from 1; of a model with fewer, all.
+            region: Classify only this part of the frame.
+
+        Raises:
+            InputError: The image, the region or top_k is not as described.
+            BackendError: The inference failed, or gave NaN.
+        """
+        return self._classify([image], top_k, region)[0]
+
+    def classify_batch(
+        self, images: Sequence[ImageArray | Frame] | ImageArray, *, top_k: int = 5, region: Region | None = None
+    ) -> list[Prediction]:
+        """Classify several frames, also of different sizes, and return their predictions in the same order.
+
+        They are computed together, as many at once as the backend takes, and at most 32. ``region`` holds for each of
+        them. Plain arrays are numbered in the trace by their place in ``images``. Else as :meth:`classify`.
+        """
+        if isinstance(images, np.ndarray) and images.ndim != 4:
+            raise InputError(f"images: got one array {images.shape}, expected a list of frames; use classify for one")
+        return self._classify(images, top_k, region)
+
+    def close(self) -> None:
+        """Free the backend. May be called again; classifying is then an error."""
+        self._backend.close()
+
+    def __enter__(self) -> Classifier:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _check_specs(self) -> None:
+        manifest = self.bundle.manifest
+        got = (self._backend.input, *self._backend.outputs)
+        expected = (manifest.input, *manifest.outputs)
+        if got != expected:
+            raise BackendError(
+                f"backend of bundle {manifest.name!r}: got {'; '.join(map(str, got))}, "
+                f"expected {'; '.join(map(str, expected))} as in bundle.json; load the graph of this bundle"
+            )
+
+    def _classify(
+        self, images: Sequence[ImageArray | Frame] | ImageArray, top_k: int, region: Region | None
+    ) -> list[Prediction]:
+        dequeued_ns = self._clock()
+        if type(top_k) is not int or top_k < 1:
+            raise InputError(f"top_k: got {top_k!r}, expected a whole number from 1")
+        # All are looked at before any is computed: a bad one late in the list does not waste the work on the others.
+        for image in images:
+            check_frame(image.image if isinstance(image, Frame) else image)
+        most = min(self._backend.max_batch or _MOST_AT_ONCE, _MOST_AT_ONCE)
+        predictions: list[Prediction] = []
+        for start in range(0, len(images), most):
+            chunk = images[start : start + most]
+            predictions += self._classify_chunk(chunk, start, dequeued_ns, top_k, region)
+        return predictions
+
+    def _classify_chunk(
+        self,
+        images: Sequence[ImageArray | Frame] | ImageArray,
+        start: int,
+        dequeued_ns: int,
+        top_k: int,
+        region: Region | None,
+    ) -> list[Prediction]:
+        rule = self.bundle.crop
+        batch = np.empty((len(images), rule.crop_px, rule.crop_px, 3), dtype=np.uint8)
+        preprocessed_ns = []
+        for image, row in zip(images, batch, strict=True):
+            preprocess(image.image if isinstance(image, Frame) else image, rule, region=region, out=row)
+            preprocessed_ns.append(self._clock())
+        ticket = self._backend.submit(batch)
+        _, probabilities = ticket.result()
+        inferred_ns = self._clock()
+        predictions = []
+        for index, (image, ready_ns, row) in enumerate(zip(images, preprocessed_ns, probabilities, strict=True)):
+            trace = FrameTrace(
+                sequence=image.sequence if isinstance(image, Frame) else start + index,
+                captured_ns=image.captured_ns if isinstance(image, Frame) else dequeued_ns,
+                dequeued_ns=dequeued_ns,
+                preprocessed_ns=ready_ns,
+                inferred_ns=inferred_ns,
+                device_stage_ns=ticket.device_stage_ns,
+            )
+            predictions.append(self._prediction(row, top_k, trace))
+        return predictions
+
+    def _prediction(self, probabilities: npt.NDArray[np.float32], top_k: int, trace: FrameTrace) -> Prediction:
+        if not np.isfinite(probabilities).all():
+            raise BackendError(
+                f"frame {trace.sequence}: got probabilities that are not finite, expected 0 to 1; "
+                f"a graph of precision {self.bundle.manifest.precision} may overflow: deploy it as fp32"
+            )
+        # Stable: of equal probabilities, the lower class id comes first, on every machine.
+        best = np.argsort(-probabilities, kind="stable")[:top_k].tolist()
+        return Prediction(
+            labels=tuple(self.labels[class_id] for class_id in best),
+            class_ids=tuple(best),
+            probabilities=tuple(float(probabilities[class_id]) for class_id in best),
+            trace=trace,
+        )
+
+
+def _open_backend(bundle: Bundle, threads: int | None) -> Backend:
+    from googlenet_edge.runtime.ort_backend import OrtBackend, OrtConfig  # an engine does not need it
+
+    return OrtBackend(bundle.graph_path, OrtConfig(threads=threads))
