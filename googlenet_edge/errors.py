@@ -9,6 +9,7 @@
     |-- CheckpointError (ValueError)         a weights file that cannot be loaded as a known form
     |-- LabelsError (ValueError)             a labels file that is unreadable or of the wrong length
     |-- DatasetError (ValueError)            an evaluation or calibration set that cannot be read
+    |-- CalibrationError (ValueError)        a calibration table that is stale, incomplete or damaged
     |-- GraphError (ValueError)              an ONNX graph that is broken or not a classifier we can deploy
     |   `-- VerificationError                a step changed the results beyond its tolerance
     |-- BundleError (ValueError)             a bundle that is incomplete, altered or of another version
@@ -26,6 +27,7 @@ from __future__ import annotations
 __all__ = [
     "BackendError",
     "BundleError",
+    "CalibrationError",
     "CheckpointError",
     "DatasetError",
     "GoogLeNetEdgeError",
@@ -78,6 +80,10 @@ class LabelsError(GoogLeNetEdgeError, ValueError):
 
 class DatasetError(GoogLeNetEdgeError, ValueError):
     """An evaluation or calibration set that cannot be read."""
+
+
+class CalibrationError(GoogLeNetEdgeError, ValueError):
+    """A calibration table that is stale, incomplete or damaged."""
 
 
 class GraphError(GoogLeNetEdgeError, ValueError):

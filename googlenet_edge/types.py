@@ -90,7 +90,7 @@ class Normalization:
     """The order in which the network was trained to see its channels."""
 
     def __post_init__(self) -> None:
-        if len(self.mean) != 3 or len(self.std) != 3 or not all(math.isfinite(v) for v in (*self.mean, *self.std)):
+        if {len(self.mean), len(self.std)} != {3} or not all(math.isfinite(v) for v in (*self.mean, *self.std)):
             raise InputError(f"normalization: got mean={self.mean}, std={self.std}, expected three finite numbers each")
         if min(self.std) <= 0:
             raise InputError(f"normalization: got std={self.std}, expected numbers above 0, on the 0 to 1 scale")

@@ -17,6 +17,7 @@ __all__ = ["main"]
 
 VERBS = {
     "deploy": "make a bundle from a trained checkpoint",
+    "calibrate": "measure, on images, how large each activation of a bundle's network gets: what INT8 needs to know",
     "run": "label the frames of a camera, a video, a stream or the demo scene, with a latency report",
     "eval": "measure a bundle's accuracy on a labelled data set",
     "inspect": "print Table 1 as computed from a checkpoint or a model form",
@@ -42,6 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=logging.INFO if arguments.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
     )
+    # OpenCV and FFmpeg write to stderr on their own; what they find arrives as one message of ours. Read when cv2 loads.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     try:
         code: int = modules[arguments.verb].run(arguments)
         sys.stdout.flush()

@@ -201,7 +201,7 @@ def fence(rng: np.random.Generator, view: View) -> ImageArray:
     """Slats or bars in front of something dim."""
     image = foliage(rng, view)
     angle, gap = rng.uniform(-0.3, 0.3) + (np.pi / 2) * rng.integers(2), rng.uniform(0.05, 0.14)
-    color = color_near(rng, (140, 150, 165), 70)
+    color = color_near(rng, (95, 120, 125), 45)
     along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
     for offset in np.arange(-1.5, 1.5, gap):
         ends = view.points(tuple(across * offset - along * 2), tuple(across * offset + along * 2))

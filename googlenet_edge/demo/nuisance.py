@@ -36,7 +36,7 @@ def _shade(image: ImageArray, factor: npt.NDArray[np.float32]) -> ImageArray:
 def expose(image: ImageArray, rng: np.random.Generator, amount: float) -> ImageArray:
     """Gamma, contrast, brightness and a colour cast, as one table per channel."""
     gamma = np.exp(rng.uniform(-0.6, 0.6) * amount)
-    contrast, brightness = 1 + rng.uniform(-0.45, 0.25) * amount, rng.uniform(-55, 45) * amount
+    contrast, brightness = 1 + rng.uniform(-0.6, 0.25) * amount, rng.uniform(-55, 45) * amount
     cast = 1 + rng.uniform(-0.18, 0.18, 3) * amount
     level = np.linspace(0, 1, 256)[:, None] ** gamma * 255
     table = np.clip((level - 128) * contrast * cast + 128 * cast + brightness, 0, 255)

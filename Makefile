@@ -1,0 +1,89 @@
+# make            shows what there is
+# Everything happens in .venv, which is made on first use from the pinned versions in constraints/.
+
+PYTHON ?= python3
+# More arguments for pip, for example a package index that has a CPU build of torch.
+PIP_ARGS ?=
+OUT ?= out
+
+VENV := .venv
+VENV310 := .venv-py310
+BIN := $(VENV)/bin
+# The device side's tests, which need neither torch nor onnx; the rest of tests/ needs the export's packages.
+DEVICE_TESTS := $(wildcard tests/bundle tests/test_bundle.py tests/capture tests/demo tests/evaluation tests/latency \
+	tests/runtime tests/sinks tests/test_atomic.py tests/test_doctor.py tests/test_imports.py tests/test_stream.py)
+REQUIREMENTS := pyproject.toml $(wildcard constraints/*.txt)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help demo setup setup-demo test test-main test-py310 check lint format clean
+
+help:
+	@echo "make demo    checkpoint -> bundle -> accuracy -> 300 labelled frames, in $(OUT)/ (a few minutes)"
+	@echo "make test    run the tests, the device side's also on Python 3.10 where it is installed"
+	@echo "make check   formatting, lint, types, import contracts, tests"
+	@echo "make setup   make .venv with all that the tests need"
+	@echo "make format  format the code"
+	@echo "make clean   remove .venv, $(OUT)/ and caches"
+	@echo "Variables: PYTHON (default python3; 3.10 or newer), PIP_ARGS (more arguments for pip install), OUT (default out)"
+
+# ---- environments: a stamp records that a step is done, so that a second run is instant
+
+setup: $(VENV)/.stamp-dev
+setup-demo: $(VENV)/.stamp-demo
+
+$(VENV)/.stamp-demo: $(REQUIREMENTS)
+	@PYTHON="$(PYTHON)" PIP_ARGS="$(PIP_ARGS)" sh tools/make_venv.sh $(VENV) cpu,export
+	@touch $@
+
+$(VENV)/.stamp-dev: $(VENV)/.stamp-demo
+	@PYTHON="$(PYTHON)" PIP_ARGS="$(PIP_ARGS)" sh tools/make_venv.sh $(VENV) dev
+	@touch $@
+
+# ---- the demo
+
+demo: setup-demo
+	@echo "== 1/3 deploy: the packaged checkpoint -> ONNX -> simplified, verified -> $(OUT)/demo-bundle"
+	$(BIN)/googlenet-edge deploy demo -o $(OUT)/demo-bundle
+	@echo "== 2/3 eval: accuracy on 500 scenes that training never saw"
+	$(BIN)/googlenet-edge eval $(OUT)/demo-bundle 'demo:test?count=500'
+	@echo "== 3/3 run: 300 frames of the moving scene, annotated, with a latency report"
+	$(BIN)/googlenet-edge run $(OUT)/demo-bundle demo: --frames 300 --video $(OUT)/demo.mp4 --report $(OUT)/report.json
+	@echo "== done: watch $(OUT)/demo.mp4; every figure is in $(OUT)/report.json"
+
+# ---- checks, the quickest first
+
+test: test-py310 test-main
+
+test-main: setup
+	@echo "== tests on $$($(BIN)/python -V)"
+	$(BIN)/python -m pytest
+
+# JetPack 6 has Python 3.10: what runs on a board is tested on it, with the newest packages that it can have.
+test-py310:
+	@python310=$$(sh tools/find_python310.sh) || { echo "== no Python 3.10 here: nothing is tested on it"; exit 0; }; \
+	set -e; stamp=$(VENV310)/.stamp; \
+	for file in $(REQUIREMENTS); do [ "$$file" -ot "$$stamp" ] || { rm -f "$$stamp"; break; }; done; \
+	if [ ! -e "$$stamp" ]; then \
+		PYTHON="$$python310" PIP_ARGS="$(PIP_ARGS)" sh tools/make_venv.sh $(VENV310) cpu,test; touch "$$stamp"; \
+	fi; \
+	echo "== the device side's tests on $$($(VENV310)/bin/python -V)"; \
+	$(VENV310)/bin/python -m pytest $(DEVICE_TESTS)
+
+lint: setup
+	@echo "== formatting, lint, types, import contracts"
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint test-main
+
+format: setup
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+clean:
+	rm -rf $(VENV) $(VENV310) $(OUT) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find googlenet_edge tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
