@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from pathlib import Path
 
 import cv2
@@ -16,7 +15,7 @@ from googlenet_edge.bundle import Bundle
 from googlenet_edge.deploy import DeployConfig, deploy
 from googlenet_edge.errors import BundleError, CheckpointError, GraphError, LabelsError, SourceError, UsageError
 from googlenet_edge.graph.export import export_onnx
-from googlenet_edge.model.checkpoint import build_network, save_checkpoint
+from googlenet_edge.model.checkpoint import build_network, load_checkpoint, save_checkpoint
 from googlenet_edge.runtime.classifier import Classifier
 from googlenet_edge.types import Normalization
 
@@ -66,22 +65,15 @@ def test_the_bundle_says_what_it_is_and_where_it_comes_from(small_checkpoint: Pa
 def test_the_bundle_gives_the_results_of_the_checkpoint(small_checkpoint: Path, tmp_path: Path) -> None:
     """End to end against an independent computation: torch, with the pixels normalised by hand."""
     deploy(small_checkpoint, tmp_path / "bundle", SMALL)
-    from googlenet_edge.model.checkpoint import load_checkpoint
-
     network = load_checkpoint(small_checkpoint).network
-    image = np.random.default_rng(0).integers(0, 256, (37, 37, 3), np.uint8)
-    crop = image[2:34, 2:34]
+    crop = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     rgb = (crop[:, :, ::-1] / 255 - NORMALIZATION.mean) / NORMALIZATION.std
     with torch.no_grad():
         logits = network(torch.from_numpy(rgb.transpose(2, 0, 1)[None].astype(np.float32)))
     expected = torch.softmax(logits, 1)[0]
     with Classifier(tmp_path / "bundle") as classifier:
-        prediction = classifier.classify(crop, top_k=4)
-    # A frame of exactly the network's size is enlarged to the resize first; ask for the crop itself.
-    with Classifier(tmp_path / "bundle") as classifier:
-        _, probabilities = classifier.backend.infer(np.ascontiguousarray(crop[None]))
+        _, probabilities = classifier.backend.infer(crop[None])
     assert probabilities[0] == pytest.approx(expected.numpy(), abs=1e-5)
-    assert math.isclose(sum(prediction.probabilities), 1, abs_tol=1e-5)
 
 
 @pytest.mark.parametrize("form", ["torchvision", "paper", "factorized", "factorized-asymmetric"])
@@ -99,10 +91,10 @@ def test_every_form_goes_the_whole_way(form: str, tmp_path: Path) -> None:
     assert not any("aux" in row.node for row in manifest.nodes)
 
 
+# The exporter's own use of things that it calls deprecated.
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 def test_an_onnx_classifier_made_elsewhere(small_checkpoint: Path, tmp_path: Path) -> None:
     """A float NCHW graph without a head: the same network, exported plainly, gives the same bundle results."""
-    from googlenet_edge.model.checkpoint import load_checkpoint
-
     network = load_checkpoint(small_checkpoint).network
     foreign = tmp_path / "foreign.onnx"
     program = torch.onnx.export(network, (torch.zeros(1, 3, 32, 32),), dynamo=True, verbose=False)
@@ -113,7 +105,7 @@ def test_an_onnx_classifier_made_elsewhere(small_checkpoint: Path, tmp_path: Pat
     own = deploy(small_checkpoint, tmp_path / "own", SMALL).bundle
     assert adapted.manifest.form == "onnx"
     assert [step.name for step in adapted.manifest.steps] == ["adapt", "simplify"]
-    image = cv2.resize(np.random.default_rng(2).integers(0, 256, (9, 12, 3), np.uint8), (120, 90))
+    image = np.kron(np.random.default_rng(2).integers(0, 256, (9, 12, 3), np.uint8), np.ones((9, 9, 1), np.uint8))
     with Classifier(own) as a, Classifier(adapted) as b:
         assert a.classify(image).probabilities == pytest.approx(b.classify(image).probabilities, abs=1e-5)
 
@@ -185,8 +177,6 @@ def test_what_cannot_be_deployed_says_why_and_leaves_nothing(small_checkpoint: P
 
 
 def test_a_graph_of_another_size_than_asked_for(small_checkpoint: Path, tmp_path: Path) -> None:
-    from googlenet_edge.model.checkpoint import load_checkpoint
-
     graph = tmp_path / "graph.onnx"
     export_onnx(load_checkpoint(small_checkpoint).network, graph, normalization=NORMALIZATION, input_px=32)
     model = onnx.load(graph)

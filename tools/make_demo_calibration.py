@@ -18,7 +18,7 @@ import cv2
 from googlenet_edge.demo.dataset import LABELS, scene
 
 FIRST_SCENE = 900_000
-"""Well above the scenes that training reads (``tools/train_demo.py``: STAGES)."""
+"""Well above the scenes that training reads (``tools/train_demo.py``: SCHEDULES)."""
 SIZE_PX = (256, 256)
 JPEG_QUALITY = 85
 

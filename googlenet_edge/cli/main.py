@@ -1,4 +1,4 @@
-"""The ``googlenet-edge`` command: finds the verb, runs it, and turns every failure into one message and an exit code."""
+"""The ``googlenet-edge`` command: finds the verb, runs it, turns a failure into one message and an exit code."""
 
 from __future__ import annotations
 
@@ -31,19 +31,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0 = done, 1 = a failure that one message on stderr explains, 2 = wrong usage.
     """
-    parser = argparse.ArgumentParser(prog="googlenet-edge", description="GoogLeNet on the edge, from checkpoint to labels.")
+    parser = argparse.ArgumentParser(
+        prog="googlenet-edge", description="GoogLeNet on the edge, from checkpoint to labels."
+    )
     parser.add_argument("--version", action="version", version=f"googlenet-edge {__version__}")
-    parser.add_argument("-v", "--verbose", action="store_true", help="log what is being done; on a failure, show the cause")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="log what is being done; on a failure, show the cause"
+    )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     modules = {}
     for verb, summary in VERBS.items():
         modules[verb] = import_module(f"googlenet_edge.cli.{verb}")
-        modules[verb].configure(verbs.add_parser(verb, help=summary, description=summary[0].upper() + summary[1:] + "."))
+        modules[verb].configure(
+            verbs.add_parser(verb, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        )
     arguments = parser.parse_args(argv)
     logging.basicConfig(
         level=logging.INFO if arguments.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
     )
-    # OpenCV and FFmpeg write to stderr on their own; what they find arrives as one message of ours. Read when cv2 loads.
+    # OpenCV and FFmpeg write to stderr on their own; what they find arrives as one message of ours. cv2 reads this.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     try:

@@ -174,7 +174,7 @@ def plain(rng: np.random.Generator, view: View) -> ImageArray:
 
 def brick(rng: np.random.Generator, view: View) -> ImageArray:
     """A brick wall."""
-    image = view.blank(color_near(rng, (160, 165, 170), 30))
+    image = view.blank(color_near(rng, (105, 120, 150), 25))
     height = rng.uniform(0.04, 0.08)
     base = color_near(rng, (70, 90, 155), 40)
     for row, y in enumerate(np.arange(-1.2, 1.2, height)):
@@ -190,7 +190,7 @@ def night(rng: np.random.Generator, view: View) -> ImageArray:
     lights = np.zeros_like(image)
     for _ in range(26):
         centre = view.points((rng.uniform(-1, 1), rng.uniform(-0.6, 0.6)))[0, 0]
-        color = color_near(rng, ((80, 190, 250), (210, 220, 230), (60, 60, 230))[rng.integers(3)], 30)
+        color = color_near(rng, ((80, 190, 250), (210, 220, 230), (90, 110, 210))[rng.integers(3)], 30)
         cv2.circle(
             lights, (int(centre[0]), int(centre[1])), view.length(rng.uniform(0.01, 0.06)), color, -1, cv2.LINE_AA
         )
@@ -201,7 +201,7 @@ def fence(rng: np.random.Generator, view: View) -> ImageArray:
     """Slats or bars in front of something dim."""
     image = foliage(rng, view)
     angle, gap = rng.uniform(-0.3, 0.3) + (np.pi / 2) * rng.integers(2), rng.uniform(0.05, 0.14)
-    color = color_near(rng, (95, 120, 125), 45)
+    color = color_near(rng, (85, 115, 110), 30)
     along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
     for offset in np.arange(-1.5, 1.5, gap):
         ends = view.points(tuple(across * offset - along * 2), tuple(across * offset + along * 2))

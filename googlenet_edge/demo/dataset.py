@@ -49,13 +49,13 @@ HARD = SceneRanges(
         "salt_and_pepper",
     ),
     nuisance_count=(1, 2),
-    amount=(0.0, 0.9),
-    diameter=(0.30, 0.90),
-    yaw_deg=52,
-    pitch_deg=30,
-    roll_deg=18,
-    offset=0.15,
-    occlusion=(0.35, 0.45),
+    amount=(0.0, 0.7),
+    diameter=(0.31, 0.88),
+    yaw_deg=50,
+    pitch_deg=28,
+    roll_deg=16,
+    offset=0.14,
+    occlusion=(0.32, 0.42),
 )
 
 RANGES: dict[str, SceneRanges] = {"train": TRAIN, "selection": HARD, "test": HARD}

@@ -3,7 +3,8 @@
 ONNX Runtime computes FP16 graphs in FP32 on the CPU and drops the casts that it puts around each operator for that: a
 value of 96,000 passes as if FP16 could hold it. Here each float16 tensor ``x`` becomes a float32 one that is made by
 Cast(FP16) and Cast(FP32), which ONNX Runtime keeps at every optimisation level: it is rounded, and it overflows to
-infinity, as on a card. Weights, biases and scales hold the values that they have in FP16.
+infinity, as on a card. Weights, biases and scales hold the values that they have in FP16. It takes hardly longer than
+the FP32 graph.
 
 It is derived from the FP16 graph itself, so the two cannot disagree on which tensors are FP16. What it assumes:
 

@@ -5,9 +5,9 @@ the nodes that :mod:`~googlenet_edge.graph.half_plan` leaves in FP32; a Cast sta
 each tensor and type. Tensors that stay keep their names; ``x.half`` is ``x`` in FP16 where both types are there,
 ``x.float`` is it in FP32.
 
-The pass is our own, because the converters at hand (onnxconverter-common's, and ONNX Runtime's, which comes from it)
-clip a weight that is too large to 65504 and lift one that is too small to 6e-8 without a word, know nothing of ranges,
-round Q/DQ scales to zero, and leave pairs of casts behind.
+The pass is our own, because the converters at hand (ONNX Runtime's, and onnxconverter-common's that it comes from) clip
+a weight that is too large and lift one that is too small, to what they hold for FP16's ends, where a debug message at
+most says so; and they know nothing of calibrated ranges, nor that int8 weights belong to the scale they were made with.
 """
 
 from __future__ import annotations

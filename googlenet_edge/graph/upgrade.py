@@ -65,8 +65,11 @@ def free_batch(editor: GraphEditor, what: str) -> None:
                 target is not None
                 and target.size > 1
                 and target[0] == (old or 1)
-                and not attribute(node, "allowzero", 0)
+                and not (attribute(node, "allowzero", 0) and 0 in target)
             ):
+                # torch's exporter sets allowzero everywhere; without a 0 in the target it says nothing.
+                for entry in [entry for entry in node.attribute if entry.name == "allowzero"]:
+                    node.attribute.remove(entry)
                 # 0 copies the batch from the input; -1 does so too, and also says so where the input's is not known.
                 free = target.copy()
                 free[0] = 0 if -1 in target else -1

@@ -23,7 +23,8 @@ _RESAVE = "torch.save(model.state_dict(), 'weights.pth')"
 
 LOAD_ERRORS = (
     *(RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError),
-    *(ImportError, AssertionError, OverflowError, struct.error, zlib.error, OSError, zipfile.BadZipFile),
+    # A damaged length asks for more memory than there is.
+    *(MemoryError, ImportError, AssertionError, OverflowError, struct.error, zlib.error, OSError, zipfile.BadZipFile),
 )
 """What torch.load and its relatives raise for files that are damaged or hold something else."""
 

@@ -83,6 +83,10 @@ def difference_hash(image: ImageArray) -> Hash:
 _BITS_SET: Final = np.array([value.bit_count() for value in range(256)], np.uint8)
 
 
+def _images(count: int) -> str:
+    return f"{count} image" if count == 1 else f"{count} images"
+
+
 class SetObserver:
     """Looks at the crops one by one and says at the end what is wrong with the set."""
 
@@ -118,7 +122,7 @@ class SetObserver:
             found.append(
                 ImageWarning(
                     "too-few",
-                    f"only {count} images, expected {FEWEST_IMAGES} or more (300 to 1000 are enough): the largest "
+                    f"only {_images(count)}, expected {FEWEST_IMAGES} or more (300 to 1000 are enough): the largest "
                     "activations are rare, so INT8 will clip some that these images never showed; give more images, "
                     "for example with tools/collect_calibration.py",
                 )
@@ -156,7 +160,7 @@ class SetObserver:
             found.append(
                 ImageWarning(
                     "unreadable",
-                    f"{len(unreadable)} images could not be read and are left out ({names}{more}): whatever only they "
+                    f"{_images(len(unreadable))} could not be read and left out ({names}{more}): whatever only they "
                     "show is missing from the ranges; copy them again, or delete them",
                 )
             )
@@ -164,7 +168,7 @@ class SetObserver:
             found.append(
                 ImageWarning(
                     "ended-early",
-                    f"the source broke off after {count} images ({ended_early}): the rest of it is not in",
+                    f"the source broke off after {_images(count)} ({ended_early}): the rest of it is not in",
                 )
             )
         return tuple(found)

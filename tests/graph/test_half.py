@@ -156,6 +156,23 @@ def test_types_between_head_and_tail() -> None:
     check_graph(converted, "test")
 
 
+def test_what_squares_inside_reads_and_writes_fp32() -> None:
+    """TensorRT-RTX squares an LRN's input in the type of that input: 256 would overflow."""
+    model = network()
+    editor = GraphEditor(model)
+    pool = next(node for node in editor.nodes if node.name == "b.pool")
+    editor.insert_before(pool, [make_node("LRN", ["conv1.relu"], ["lrn"], "lrn", size=5)])
+    pool = next(node for node in editor.nodes if node.name == "b.pool")
+    pool.input[0] = "lrn"
+    infer_shapes(model)
+    converted, report = convert_to_half(model)
+    kinds = types(converted)
+    lrn = next(node for node in converted.graph.node if node.op_type == "LRN")
+    assert [kinds[name] for name in (*lrn.input, *lrn.output)] == [FLOAT, FLOAT]
+    assert "lrn" in report.float_nodes
+    assert kinds["b.pool"] == kinds["lrn.half"] == HALF
+
+
 def test_the_same_graph_gives_the_same_bytes_and_is_left_alone() -> None:
     model = quantized()
     before = model.SerializeToString(deterministic=True)
@@ -349,7 +366,7 @@ class TestScales:
         to_half(network(opset=17))
 
 
-class TestRefusals:
+class TestOtherGraphs:
     def test_a_graph_that_is_fp16_already(self) -> None:
         with pytest.raises(GraphError, match="got FLOAT16, expected an FP32 graph"):
             to_half(to_half(network()))
@@ -361,23 +378,14 @@ class TestRefusals:
         with pytest.raises(GraphError, match="run simplify_onnx first"):
             to_half(model)
 
-    def test_an_operator_without_an_fp16_form_stays_in_fp32(self) -> None:
-        """So does an input that ONNX wants in float32: the sizes of a Resize."""
+    def test_an_input_that_onnx_wants_in_float32_stays(self) -> None:
         model = network()
         editor = GraphEditor(model)
-        conv = next(node for node in editor.nodes if node.name == "a.conv")
         scales = editor.add_constant("sizes", np.array([1, 1, 1, 1], np.float32))
         pool = next(node for node in editor.nodes if node.name == "b.pool")
         editor.insert_before(pool, [make_node("Resize", ["conv1.relu", "", scales], ["resized"], "resize")])
-        conv = next(node for node in editor.nodes if node.name == "a.conv")
-        conv.input[0] = "resized"
-        ordered = sorted(model.graph.node, key=lambda node: node.name == "a.conv")
-        ordered = [node for node in ordered if node.name != "a.conv"]
-        position = next(i for i, node in enumerate(ordered) if node.name == "resize") + 1
-        ordered.insert(position, conv)
-        copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in ordered]
-        del model.graph.node[:]
-        model.graph.node.extend(copies)
+        pool = next(node for node in editor.nodes if node.name == "b.pool")
+        pool.input[0] = "resized"
         infer_shapes(model)
         kinds = types(to_half(model))
         assert (kinds["resized"], kinds["sizes"]) == (HALF, FLOAT)

@@ -77,7 +77,7 @@ def test_the_tolerance_decides(steps: Any, frames: npt.NDArray[np.uint8]) -> Non
     (agreement,) = compare(made.simplified, broken, frames, batches=(4,), tolerance=Tolerance(0.03, 10))
     assert agreement.max_abs_error == pytest.approx(0.02, rel=0.01)
     assert 10 < agreement.sqnr_db < 90
-    turned = altered(made.simplified, "fc.weight", lambda weight: weight[::-1].copy())
+    turned = altered(made.simplified, "fc.bias", lambda bias: bias[::-1].copy())
     with pytest.raises(VerificationError, match="top-1 agreement"):
         compare(made.simplified, turned, frames, tolerance=Tolerance(float("inf"), -100, 1.0))
 

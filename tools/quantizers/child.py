@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Job", "main", "peak_bytes"]
+__all__ = ["Job", "head_nodes", "main", "peak_bytes"]
 
 _NO_MEMORY = ("bad_alloc", "failed to allocate memory", "cannot allocate memory", "unable to allocate")
 
@@ -66,8 +66,8 @@ def peak_bytes() -> int:
 def main(work: Callable[[Job], None], packages: Sequence[str]) -> None:
     """Do the job that the command line names, and write its report, whatever happens."""
     text = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    paths = {name: Path(text[name]) for name in ("graph", "crops", "model", "report")}
-    job = Job(**paths, options=text["options"])
+    graph, crops, model, report = (Path(text[name]) for name in ("graph", "crops", "model", "report"))
+    job = Job(graph, crops, model, report, text["options"])
     status, error = "ok", None
     try:
         work(job)
@@ -78,7 +78,7 @@ def main(work: Callable[[Job], None], packages: Sequence[str]) -> None:
         traceback.print_exc()
         error = f"{type(problem).__name__}: {problem}"
         status = "out of memory" if any(words in error.lower() for words in _NO_MEMORY) else "error"
-    report = {
+    said = {
         "status": status,
         "error": error,
         "seconds": job.seconds,
@@ -87,12 +87,22 @@ def main(work: Callable[[Job], None], packages: Sequence[str]) -> None:
         "details": job.details,
     }
     partial = job.report.with_suffix(".partial")
-    partial.write_text(json.dumps(report, indent=1), encoding="utf-8")
+    partial.write_text(json.dumps(said, indent=1), encoding="utf-8")
     partial.replace(job.report)
     sys.stdout.flush()
     sys.stderr.flush()
     # Some libraries hang or crash while they are torn down; the report is written, so nothing is lost.
     os._exit(0 if status == "ok" else 1)
+
+
+def head_nodes(model: Any) -> list[str]:
+    """Return the names of the nodes before the first convolution: those that turn pixels into numbers around 0."""
+    names = []
+    for node in model.graph.node:
+        if node.op_type == "Conv":
+            break
+        names.append(node.name)
+    return names
 
 
 def _version(package: str) -> str | None:

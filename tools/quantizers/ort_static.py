@@ -10,8 +10,8 @@ Symmetric int8 activations and weights, weights per channel, biases left in floa
   its own (``DedicatedQDQPair``); the head, the average pool, the last layer and the softmax stay in float.
 
 ``bins`` and ``stride`` are what an expert would change. 128 bins for 128 levels, the default for entropy, leave it
-nothing to search; ``num_bins`` is no option of ``quantize_static`` but of the calibrator that it makes, whose result can
-be handed over as a calibration cache. And without a stride it holds every tensor of every image at once.
+nothing to search; ``num_bins`` is no option of ``quantize_static`` but of the calibrator that it makes, whose result
+can be handed over as a calibration cache. And without a stride it holds every tensor of every image at once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from quantizers.child import Job, main
+from .child import Job, head_nodes, main
 
 
 class Reader:
@@ -46,23 +46,14 @@ class Reader:
         return {self._name: self._images[self._next - 1 : self._next]}
 
 
-def head_nodes(model: Any) -> list[str]:
-    """Names of the nodes before the first convolution."""
-    names = []
-    for node in model.graph.node:
-        if node.op_type == "Conv":
-            break
-        names.append(node.name)
-    return names
-
-
 def quantize(job: Job) -> None:
     """Calibrate and quantize as ``quantize_static`` does, the two steps timed apart."""
     onnx = importlib.import_module("onnx")
     quantization = importlib.import_module("onnxruntime.quantization")
     calibrate = importlib.import_module("onnxruntime.quantization.calibrate")
     method = quantization.CalibrationMethod[job.options["method"]]
-    calibrator_options = {"num_bins": job.options["bins"]} if "bins" in job.options else {}
+    names = {"bins": "num_bins", "levels": "num_quantized_bins"}
+    calibrator_options = {name: job.options[key] for key, name in names.items() if key in job.options}
     job.start()
     model = onnx.load(job.graph)
     extra: dict[str, Any] = {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False}
