@@ -173,7 +173,7 @@ class FrameTrace:
     emitted_ns: int | None = None
     """All sinks had the result; None until then."""
     device_stage_ns: tuple[tuple[str, int], ...] = ()
-    """Durations that the device measured itself, for example (("h2d", 41_000), ("compute", 812_000)); empty on the CPU."""
+    """Durations that the device measured itself, such as (("h2d", 41_000), ("compute", 812_000)); empty on a CPU."""
 
 
 @dataclass(frozen=True)

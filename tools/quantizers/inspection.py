@@ -99,7 +99,7 @@ def _quantized_type(node: onnx.NodeProto, zero_point: Any, value: Any) -> str:
 
 
 def _dequantized(name: str, makers: dict[str, onnx.NodeProto]) -> bool:
-    """Does this tensor hold nothing but what a DequantizeLinear made? Nodes that only choose among numbers may follow."""
+    """Does this tensor hold only what a DequantizeLinear made? Nodes that choose among numbers may stand between."""
     node = makers.get(name)
     if node is None or node.op_type == "DequantizeLinear":
         return node is not None

@@ -1,7 +1,7 @@
 """NVIDIA ModelOpt's ONNX PTQ, which places Q/DQ pairs for TensorRT by itself.
 
-``high_precision_dtype`` is what the rest of the graph computes in: its default is float16, and float32 is what the other
-tools deliver. Calibration is told to run on the CPU, its documentation's default.
+``high_precision_dtype`` is what the rest of the graph computes in: its default is float16, and float32 is what the
+other tools deliver. Calibration is told to run on the CPU, the first choice of its own default.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """NNCF's post-training quantization of an ONNX graph.
 
-Its activations are uint8 after a ReLU, and no preset, target device or advanced parameter makes them int8, so TensorRT
-cannot take them: its rows show how good they are, without a rank. ``preset`` and ``fast_bias_correction`` are its own.
+Its activations are uint8 after a ReLU, and no preset, target device or advanced parameter makes them int8
+(``signedness_to_force`` is refused for every device). TensorRT's parser reads uint8 with zero point 0 as int8 and only
+warns: the upper half of the range would be clipped. So its rows show how good its graphs are, without a rank.
+``preset`` and ``fast_bias_correction`` are its own options.
 """
 
 from __future__ import annotations

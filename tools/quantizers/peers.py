@@ -41,7 +41,7 @@ class Environment:
 
 _ORT_DEFAULT = "TensorRT's options; quantizes all operators, the head and biases excepted"
 _ORT_TENSORRT = "TensorRT's options; the convolutions' inputs only"
-_UNSIGNED = "activations in uint8, which TensorRT refuses; the head excepted"
+_UNSIGNED = "the head excepted; uint8 activations, which TensorRT's parser takes for int8: it would clip half the range"
 
 
 def _ort(name: str, method: str, placement: str, note: str, **more: Any) -> Peer:

@@ -51,6 +51,8 @@ class Build:
     versions: Mapping[str, str]
     seconds: float | None = None
     plan_bytes: int | None = None
+    warnings: Mapping[str, int] = field(default_factory=dict)
+    """What the parser warned of, and how often."""
 
 
 @dataclass(frozen=True)

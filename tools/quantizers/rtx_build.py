@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
+from collections import Counter
 from typing import Any
 
 from .child import Job, main
@@ -15,6 +16,7 @@ def build(job: Job) -> None:
     target, batches = job.options["target"], job.options["batches"]
     job.details.update(target=target, batches=batches, parsed=False, built=False)
     messages: list[str] = []
+    warned: Counter[str] = Counter()
 
     class Logger(trt.ILogger):  # type: ignore[misc]  # ships no types
         """Keeps what the builder says, which returns nothing but None when it fails."""
@@ -25,6 +27,8 @@ def build(job: Job) -> None:
         def log(self, severity: Any, message: str) -> None:
             if severity <= trt.ILogger.Severity.ERROR:
                 messages.append(message)
+            elif severity == trt.ILogger.Severity.WARNING:
+                warned[message] += 1
 
     logger = Logger()
     job.start()
@@ -35,7 +39,8 @@ def build(job: Job) -> None:
         errors = [parser.get_error(index) for index in range(parser.num_errors)]
         said = "; ".join(f"{error.node_name()} ({error.node_operator()}): {error.desc()}" for error in errors)
         raise RuntimeError(f"the parser refuses it: {said or messages}")
-    job.details["parsed"] = True
+    # Such as: uint8 is read as int8, which clips what is above half the range.
+    job.details.update(parsed=True, warnings=dict(warned))
     job.mark("parse")
     config = builder.create_builder_config()
     config.num_compute_capabilities = 1

@@ -93,7 +93,9 @@ def _judge(
             keys["score"] = key
     except (GoogLeNetEdgeError, ValueError) as error:
         result = replace(result, fault=str(error))
-    key = key_of(model=sha256, target=TARGET, batches=BATCHES, script=sha256_of_sources(Path(__file__)))
+    key = key_of(
+        model=sha256, target=TARGET, batches=BATCHES, script=sha256_of_sources(TOOLS / "quantizers" / "rtx_build.py")
+    )
     if comparison.build and keys.get("build") != key:
         say("building")
         result = replace(result, build=_build(model))
@@ -155,6 +157,7 @@ def _build(model: Path) -> Build:
         versions=said["versions"],
         seconds=said["seconds"].get("total"),
         plan_bytes=details.get("plan_bytes"),
+        warnings=details.get("warnings", {}),
     )
 
 

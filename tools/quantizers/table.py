@@ -70,6 +70,8 @@ def _row(result: Result, place: int | None) -> list[str]:
         said = _MISSING
     elif build.built:
         said = f"{build.plan_bytes / 1e6:.1f} MB" if build.plan_bytes else "built"
+        if any("Defaulting to INT8" in warning for warning in build.warnings):
+            said = "reads uint8 as int8"
     else:
         said = "refused" if not build.parsed else "fails"
     types = f" {'/'.join(found.activation_types)}" if found and found.activation_types != ("int8",) else ""
