@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from googlenet_edge.bundle import Accuracy, Artefact, Bundle, BundleFacts, GoldenFrames, Lineage, Step, write_bundle
+from googlenet_edge.bundle import Accuracy, Artefact, Bundle, BundleFacts, GoldenFrames, Lineage, Step
+from googlenet_edge.bundle.writer import write_bundle
 from googlenet_edge.capture.source import open_source
 from googlenet_edge.demo import checkpoint_path
 from googlenet_edge.errors import CheckpointError, InputError, UsageError

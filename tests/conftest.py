@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from googlenet_edge.bundle import Accuracy, Artefact, BundleFacts, GoldenFrames, Lineage, Step, write_bundle
+from googlenet_edge.bundle import Accuracy, Artefact, BundleFacts, GoldenFrames, Lineage, Step
+from googlenet_edge.bundle.writer import write_bundle
 from googlenet_edge.types import Agreement, CropRule, NodeRow, Normalization, TensorSpec
 
 DATA = Path(__file__).parent / "data"

@@ -14,6 +14,7 @@ import googlenet_edge
 
 ROOT = Path(googlenet_edge.__file__).parent
 HOST_PACKAGES = {"torch", "onnx", "onnxsim", "onnxscript", "safetensors"}
+HOST_MODULES = tuple(f"googlenet_edge.{name}" for name in ("model", "graph", "quantization", "deploy"))
 HEAVY = HOST_PACKAGES | {"numpy", "cv2", "onnxruntime", "rich", "msgspec"}
 DEVICE_SIDE = (
     "atomic",
@@ -62,7 +63,7 @@ def test_the_device_side_loads_no_host_package(name: str) -> None:
     loaded = loaded_by("import " + ", ".join(modules))
     assert set(modules) <= loaded
     assert not loaded & HOST_PACKAGES
-    assert not {other for other in loaded if other.startswith(("googlenet_edge.model", "googlenet_edge.graph"))}
+    assert not {other for other in loaded if other.startswith(HOST_MODULES)}
 
 
 def test_classifying_loads_no_host_package(tiny_bundle: Path) -> None:

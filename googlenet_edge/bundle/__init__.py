@@ -7,7 +7,8 @@
       model.onnx      the graph, with its normalisation inside
       golden.npz      a few frames with the probabilities that the graph gives for them
 
-:meth:`Bundle.open` verifies all of it; :func:`write_bundle` writes all of it or nothing.
+:meth:`Bundle.open` verifies all of it. :func:`googlenet_edge.bundle.writer.write_bundle` writes all of it or nothing;
+only its makers import that module, which a device would load for nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from googlenet_edge.bundle.manifest import (
     Step,
 )
 from googlenet_edge.bundle.reader import MANIFEST_NAME, Bundle, GoldenFrames
-from googlenet_edge.bundle.writer import write_bundle
 
 __all__ = [
     "MANIFEST_NAME",
@@ -41,5 +41,4 @@ __all__ = [
     "Manifest",
     "Precision",
     "Step",
-    "write_bundle",
 ]

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from googlenet_edge import __version__
-from googlenet_edge.bundle import Accuracy, Bundle, BundleFacts, GoldenFrames, write_bundle
+from googlenet_edge.bundle import Accuracy, Bundle, BundleFacts, GoldenFrames
+from googlenet_edge.bundle.writer import write_bundle
 from googlenet_edge.errors import BundleError, InputError, OutputError
 
 Write = Callable[..., Bundle]
@@ -140,7 +141,8 @@ def test_a_killed_write_leaves_the_old_bundle(write: Write, tmp_path: Path) -> N
     old = write(tmp_path / "b")
     script = (
         "import os, sys, dataclasses\n"
-        "from googlenet_edge.bundle import Bundle, write_bundle\n"
+        "from googlenet_edge.bundle import Bundle\n"
+        "from googlenet_edge.bundle.writer import write_bundle\n"
         "old = Bundle.open(sys.argv[1])\n"
         "os.fsync = lambda descriptor: os._exit(9)\n"
         "facts = dataclasses.replace(old.manifest, name='new')\n"

@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 import pytest
 
-from googlenet_edge.bundle import BundleFacts, GoldenFrames, write_bundle
+from googlenet_edge.bundle import BundleFacts, GoldenFrames
+from googlenet_edge.bundle.writer import write_bundle
 from googlenet_edge.cli import calibrate as calibrate_verb
 from googlenet_edge.errors import DatasetError, OutputError, UsageError
 from googlenet_edge.quantization.table_file import read_table

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from googlenet_edge import Classifier
-from googlenet_edge.bundle import Bundle, BundleFacts, GoldenFrames, write_bundle
+from googlenet_edge.bundle import Bundle, BundleFacts, GoldenFrames
+from googlenet_edge.bundle.writer import write_bundle
 from googlenet_edge.errors import BackendError, BundleError, InputError
 from googlenet_edge.types import Frame, ImageArray, Region
 

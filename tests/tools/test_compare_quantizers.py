@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from googlenet_edge.bundle import BundleFacts, GoldenFrames, write_bundle
+from googlenet_edge.bundle import BundleFacts, GoldenFrames
+from googlenet_edge.bundle.writer import write_bundle
 from googlenet_edge.demo.dataset import LABELS
 from googlenet_edge.graph.store import sha256_of
 from googlenet_edge.types import TensorSpec
@@ -356,6 +358,18 @@ def test_results_survive_their_file(tmp_path: Path) -> None:
     assert load_result(tmp_path / "result.json") is None
 
 
+def ends(pid: int) -> bool:
+    """Is the process gone, or does it go within ten seconds? Who is killed needs a moment to give its memory back."""
+    for _ in range(100):
+        try:
+            if "zombie" in Path(f"/proc/{pid}/status").read_text():
+                return True
+        except OSError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
 def test_limits_stop_a_process_and_all_that_it_started(tmp_path: Path) -> None:
     python = [sys.executable, "-S", "-c"]
     log = tmp_path / "log.txt"
@@ -369,9 +383,13 @@ def test_limits_stop_a_process_and_all_that_it_started(tmp_path: Path) -> None:
     large = run_limited([*python, grow], environment=environment, limits=limits, log=log)
     assert (large.stopped, large.peak_bytes > 200_000_000) == ("memory", True)
     assert large.seconds < 30
-    nested = f"import subprocess, sys; subprocess.run([sys.executable, '-S', '-c', {grow!r}])"
+    nested = (
+        f"import subprocess, sys; child = subprocess.Popen([sys.executable, '-S', '-c', {grow!r}])\n"
+        "print(child.pid, flush=True); child.wait()"
+    )
     both = run_limited([*python, nested], environment=environment, limits=limits, log=log)
     assert both.stopped == "memory"
+    assert ends(int(log.read_text()))
     slow = run_limited([*python, "import time; time.sleep(60)"], environment={}, limits=Limits(time_s=0.2), log=log)
     assert (slow.stopped, slow.returncode) == ("time", -9)
     with pytest.raises(ValueError, match="more than 0"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -110,6 +111,7 @@ def _calibrate(comparison: Comparison, peer: Peer, environment: Environment, cro
     job = {"graph": comparison.graph, "crops": crops, "model": model, "report": report}
     save_json({**{name: str(path) for name, path in job.items()}, "options": peer.options}, folder / "job.json")
     command = [str(environment.python), "-m", f"quantizers.{peer.module}", str(folder / "job.json")]
+    load = os.getloadavg()[0]  # says what the times are worth
     ended = run_limited(
         command, environment=variables(peer.environment), limits=comparison.limits, log=folder / "log.txt"
     )
@@ -125,6 +127,7 @@ def _calibrate(comparison: Comparison, peer: Peer, environment: Environment, cro
         return replace(calibrated, status=status, error=f"ended with {ended.returncode} and no report: {last}")
     said: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
     said["peak_bytes"] = max(said["peak_bytes"], ended.peak_bytes)
+    said["details"]["load_before"] = load
     calibrated = replace(calibrated, **said)
     if said["status"] != "ok":
         return calibrated
