@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from googlenet_edge.bundle import Accuracy, Artefact, Bundle, BundleFacts, GoldenFrames, Lineage, Step
-from googlenet_edge.bundle.writer import write_bundle
+from googlenet_edge.bundle.writer import check_target, write_bundle
 from googlenet_edge.capture.source import open_source
 from googlenet_edge.demo import checkpoint_path
 from googlenet_edge.errors import CheckpointError, InputError, UsageError
@@ -121,6 +121,7 @@ def deploy(
     results), SourceError and DatasetError (frames, evaluation), BundleError and OutputError (the folder), UsageError.
     """
     config = config or DeployConfig()
+    check_target(output, overwrite=config.overwrite)
     source = checkpoint_path() if os.fspath(checkpoint) == DEMO_CHECKPOINT else Path(checkpoint)
     with tempfile.TemporaryDirectory(prefix="googlenet-edge-") as scratch:
         progress(f"loading {source.name}")

@@ -13,7 +13,15 @@ import torch
 
 from googlenet_edge.bundle import Bundle
 from googlenet_edge.deploy import DeployConfig, deploy
-from googlenet_edge.errors import BundleError, CheckpointError, GraphError, LabelsError, SourceError, UsageError
+from googlenet_edge.errors import (
+    BundleError,
+    CheckpointError,
+    GraphError,
+    LabelsError,
+    OutputError,
+    SourceError,
+    UsageError,
+)
 from googlenet_edge.graph.export import export_onnx
 from googlenet_edge.model.checkpoint import build_network, load_checkpoint, save_checkpoint
 from googlenet_edge.runtime.classifier import Classifier
@@ -183,3 +191,16 @@ def test_a_graph_of_another_size_than_asked_for(small_checkpoint: Path, tmp_path
     assert model.graph.input[0].type.tensor_type.shape.dim[1].dim_value == 32
     with pytest.raises((UsageError, GraphError)):
         deploy(graph, tmp_path / "bundle", DeployConfig(normalization=NORMALIZATION, crop_px=48))
+
+
+def test_the_output_is_looked_at_before_the_work(small_checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "thesis.txt").write_text("mine")
+    told: list[str] = []
+    with pytest.raises(BundleError, match=r"thesis\.txt"):
+        deploy(small_checkpoint, tmp_path / "taken", SMALL, progress=told.append)
+    with pytest.raises(OutputError):
+        deploy(small_checkpoint, tmp_path / "taken" / "thesis.txt" / "bundle", SMALL, progress=told.append)
+    assert not told
+    deploy(small_checkpoint, tmp_path / "new" / "deeper" / "bundle", SMALL)
+    assert Bundle.open(tmp_path / "new" / "deeper" / "bundle").name == "small"

@@ -19,7 +19,7 @@ from googlenet_edge.bundle.manifest import SCHEMA_VERSION, BundleFacts, FileReco
 from googlenet_edge.bundle.reader import MANIFEST_NAME, Bundle, GoldenFrames, sha256_of
 from googlenet_edge.errors import BundleError, InputError, OutputError
 
-__all__ = ["write_bundle"]
+__all__ = ["check_target", "write_bundle"]
 
 _GRAPH_NAME = "model.onnx"
 _GOLDEN_NAME = "golden.npz"
@@ -80,9 +80,7 @@ def write_bundle(
     except BundleError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
-        raise OutputError(
-            f"bundle {str(target)!r}: cannot be written: {error}; what was there before is unchanged"
-        ) from error
+        raise _unwritable(target, error) from error
     return Bundle.open(directory)
 
 
@@ -104,6 +102,24 @@ def _complete(facts: BundleFacts, contents: dict[str, bytes], golden: GoldenReco
         golden=golden,
         files=files,
     )
+
+
+def check_target(directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Raise what :func:`write_bundle` would raise for this folder: to be asked before long work, not after it."""
+    target = Path(os.path.realpath(directory))
+    try:
+        _check_replaceable(target, overwrite=overwrite)
+        # The parents are not made yet: try the nearest one that is there.
+        nearest = next(parent for parent in target.parents if parent.exists())
+        probe = nearest / f".{target.name}.{secrets.token_hex(4)}.part"
+        probe.mkdir()
+        probe.rmdir()
+    except OSError as error:
+        raise _unwritable(target, error) from error
+
+
+def _unwritable(target: Path, error: OSError) -> OutputError:
+    return OutputError(f"bundle {str(target)!r}: cannot be written: {error}; what was there before is unchanged")
 
 
 def _check_replaceable(target: Path, *, overwrite: bool) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from googlenet_edge import __version__
-from googlenet_edge.errors import GoogLeNetEdgeError, UsageError
+from googlenet_edge.errors import GoogLeNetEdgeError, MissingPackageError, UsageError
 
 __all__ = ["main"]
 
@@ -24,6 +24,13 @@ VERBS = {
     "doctor": "show what this machine has and what is missing for which feature",
 }
 """Each verb is a module of :mod:`googlenet_edge.cli` with ``configure(parser)`` and ``run(arguments) -> int``."""
+
+
+EXTRA_OF = {
+    **dict.fromkeys(("torch", "onnx", "onnxsim", "onnxscript", "safetensors"), "export"),
+    **dict.fromkeys(("onnxruntime", "cv2"), "cpu"),
+}
+"""Which extra of the package brings a module."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,6 +66,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(error, 2, verbose=arguments.verbose)
     except GoogLeNetEdgeError as error:
         return _fail(error, 1, verbose=arguments.verbose)
+    except ModuleNotFoundError as error:
+        # The host's packages are imported plainly where they are needed; a device has none of them.
+        extra = EXTRA_OF.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        return _fail(MissingPackageError(str(error.name), extra=extra), 1, verbose=arguments.verbose)
     except KeyboardInterrupt:
         print("interrupted: nothing half-written is left behind", file=sys.stderr)
         return 1

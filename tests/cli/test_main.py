@@ -77,3 +77,17 @@ def test_a_reader_that_goes_away_is_no_traceback(tiny_bundle: Path, tmp_path: Pa
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.parametrize(("module", "extra"), [("torch", "export"), ("cv2", "cpu")])
+def test_a_missing_package_names_the_extra(module: str, extra: str, tmp_path: Path) -> None:
+    """As on a board: the host's packages are not there."""
+    script = (
+        f"import sys; sys.modules[{module!r}] = None\n"
+        "from googlenet_edge.cli.main import main\n"
+        f"sys.exit(main(['deploy', 'demo', '-o', {str(tmp_path / 'bundle')!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 1
+    assert f"googlenet-edge[{extra}]" in done.stderr
+    assert "Traceback" not in done.stderr
