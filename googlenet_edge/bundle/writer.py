@@ -118,7 +118,7 @@ def check_target(directory: str | os.PathLike[str], *, overwrite: bool = False) 
         raise _unwritable(target, error) from error
 
 
-def _unwritable(target: Path, error: OSError) -> OutputError:
+def _unwritable(target: Path, error: Exception) -> OutputError:
     return OutputError(f"bundle {str(target)!r}: cannot be written: {error}; what was there before is unchanged")
 
 
