@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 import os
+import sys
 from collections import OrderedDict
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-import torch
-from torch import Tensor, nn
 
 from googlenet_edge.errors import BackendError, GraphError, MissingPackageError
 from googlenet_edge.graph.store import GraphSource, load_graph
 
-__all__ = ["FloatArray", "OnnxRunner", "Runnable", "Runner", "TorchRunner", "open_runner", "open_session"]
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["FloatArray", "OnnxRunner", "Runnable", "Runner", "open_runner", "open_session"]
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 Images: TypeAlias = npt.NDArray[np.uint8]
@@ -45,11 +46,15 @@ Runnable: TypeAlias = "nn.Module | GraphSource | Runner"
 
 def open_runner(source: Runnable, *, threads: int = 2) -> Runner:
     """Return a runner for a network, a graph or a runner."""
-    if isinstance(source, nn.Module):
-        return TorchRunner(source, threads=threads)
     if isinstance(source, (str, os.PathLike, onnx.ModelProto)):
         return OnnxRunner(source, threads=threads)
-    return source
+    # Whoever hands over a network has loaded torch; those who compare graphs need not load it.
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(source, torch.nn.Module):
+        from googlenet_edge.graph.torch_session import TorchRunner
+
+        return TorchRunner(source, threads=threads)
+    return cast("Runner", source)
 
 
 class OnnxRunner:
@@ -91,56 +96,6 @@ class OnnxRunner:
         session = open_session(open_model, self.name, threads=self._threads)
         values = run_session(session, self.name, names, {"image": images})
         return OrderedDict(zip(names, values, strict=True))
-
-
-class TorchRunner:
-    """A :class:`DeployableNetwork` (or anything with its inputs and outputs) in PyTorch, on the CPU."""
-
-    def __init__(self, module: nn.Module, *, threads: int = 2) -> None:
-        self._threads = threads
-        # Channels last is many times faster on CPUs here, and rounds no worse.
-        self._module = copy.deepcopy(module).cpu().eval()
-        self._module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.name = f"the network {type(getattr(module, 'network', module)).__name__}"
-
-    def run(self, images: Images) -> tuple[FloatArray, FloatArray]:
-        """Return logits and probabilities, float32 (N, classes), of uint8 images (N, H, W, 3), BGR."""
-        before = torch.get_num_threads()
-        torch.set_num_threads(self._threads)  # PyTorch's is one number for the whole process
-        try:
-            with torch.no_grad():
-                result = self._module(torch.from_numpy(np.ascontiguousarray(images)))
-        finally:
-            torch.set_num_threads(before)
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise GraphError(
-                f"{self.name}: got {type(result).__name__}, expected logits and probabilities; "
-                f"wrap it as DeployableNetwork"
-            )
-        logits, probabilities = (tensor.contiguous().numpy() for tensor in result)
-        return logits, probabilities
-
-    def tensors(self, images: Images) -> OrderedDict[str, FloatArray]:
-        """Return what every module without children makes, by the module's path, in the order of the calls."""
-        seen: OrderedDict[str, FloatArray] = OrderedDict()
-        handles = []
-        for path, module in self._module.named_modules():
-            name = path.removeprefix("network.")
-            if name and not [*module.children()]:
-                # A module that is called again keeps its first tensor, as its node does in the graph.
-                def note(_: nn.Module, __: Any, output: Any, name: str = name) -> None:
-                    if isinstance(output, Tensor) and name not in seen:
-                        seen[name] = output.detach().contiguous().numpy().copy()
-
-                handles.append(module.register_forward_hook(note))
-        try:
-            seen["logits"], seen["probabilities"] = self.run(images)
-        finally:
-            for handle in handles:
-                handle.remove()
-        seen.move_to_end("logits")
-        seen.move_to_end("probabilities")
-        return seen
 
 
 def open_session(model: onnx.ModelProto, name: str, *, threads: int = 2) -> Any:
