@@ -1,0 +1,169 @@
+"""From a graph and images to INT8: the simulation, the choice of thresholds, bias correction, sensitivity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+
+from googlenet_edge.errors import UsageError
+from googlenet_edge.graph.editor import GraphEditor
+from googlenet_edge.graph.session import OnnxRunner
+from googlenet_edge.graph.verify import sqnr_db
+from googlenet_edge.quantization.bias import corrected_biases, depth_levels
+from googlenet_edge.quantization.choose import choose_methods, scale_of
+from googlenet_edge.quantization.images import CalibrationImages, ImageOptions, collect_images
+from googlenet_edge.quantization.placement import place, quantizable_nodes, scale_groups
+from googlenet_edge.quantization.quantize import QuantizeConfig, Quantized, quantize_int8
+from googlenet_edge.quantization.sensitivity import measure_sensitivity
+from googlenet_edge.quantization.simulate import SimulatedNetwork
+from googlenet_edge.quantization.threshold import METHODS
+from googlenet_edge.types import CropRule
+
+Floats = npt.NDArray[np.float32]
+
+
+@pytest.fixture
+def images(make_images: Callable[..., Path], small_rule: CropRule, tmp_path: Path) -> Iterator[CalibrationImages]:
+    with collect_images(make_images(tmp_path / "images", 24), small_rule, ImageOptions(count=24)) as found:
+        yield found
+
+
+@pytest.fixture
+def quantized(small_graph: onnx.ModelProto, images: CalibrationImages) -> Quantized:
+    return quantize_int8(small_graph, images)
+
+
+def float_logits(model: onnx.ModelProto, images: CalibrationImages) -> Floats:
+    return OnnxRunner(model).run(images.read(0, len(images)))[0]
+
+
+def test_the_simulation_computes_what_the_graph_computes(quantized: Quantized, images: CalibrationImages) -> None:
+    crops = images.read(0, len(images))
+    expected = OnnxRunner(quantized.model).run(crops)[0]
+    assert SimulatedNetwork(quantized.model).logits(crops) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_changed_scale_is_a_graph_placed_with_that_scale(
+    small_graph: onnx.ModelProto, quantized: Quantized, images: CalibrationImages
+) -> None:
+    crops = images.read(0, 8)
+    network = SimulatedNetwork(place(small_graph, quantized.scales, quantized.weights))
+    wide = {tensor: 3 * scale for tensor, scale in quantized.scales.items()}
+    changed = network.logits(crops, {network.scales[tensor]: scale for tensor, scale in wide.items()})
+    placed = SimulatedNetwork(place(small_graph, wide, quantized.weights)).logits(crops)
+    assert changed == pytest.approx(placed, abs=1e-5)
+    assert not np.allclose(changed, network.logits(crops))
+
+
+def test_the_result_is_near_float_and_says_how_it_came_about(
+    small_graph: onnx.ModelProto, quantized: Quantized, images: CalibrationImages
+) -> None:
+    reference = float_logits(small_graph, images)
+    assert sqnr_db(reference, SimulatedNetwork(quantized.model).logits(images.read(0, len(images)))) > 25
+    assert {choice.tensor for choice in quantized.choices} == {"input.add", "pool1"}
+    assert all(choice.method in METHODS and choice.threshold > 0 for choice in quantized.choices)
+    assert set(quantized.seconds) == {"table", "weights", "choice", "bias"}
+    assert set(quantized.sqnr_db) == {"choice", "bias"}
+    # FP16 holds every scale; the linear layer stays float.
+    for scale in (*quantized.scales.values(), *(float(s) for w in quantized.weights.values() for s in w.scales)):
+        assert float(np.float16(scale)) == scale
+    assert set(quantized.weights) == {"conv1", "a.conv", "b.conv"}
+
+
+def test_the_choice_is_no_worse_than_any_single_method(
+    small_graph: onnx.ModelProto, quantized: Quantized, images: CalibrationImages
+) -> None:
+    crops, reference = images.read(0, len(images)), float_logits(small_graph, images)
+    groups = [group for group in scale_groups(small_graph) if group.tensor in quantized.scales]
+    network = SimulatedNetwork(place(small_graph, quantized.scales, quantized.weights))
+    choices = choose_methods(network, quantized.table, groups, crops, reference, rounding=float)
+
+    def error(thresholds: dict[str, float]) -> float:
+        feeds = {network.scales[tensor]: scale_of(t, float) for tensor, t in thresholds.items()}
+        return float(np.square(network.logits(crops, feeds) - reference).sum())
+
+    chosen = error({choice.tensor: choice.threshold for choice in choices})
+    for method in METHODS:
+        single = error({group.tensor: quantized.table.threshold(group.tensor, method) for group in groups})
+        assert chosen <= single * (1 + 1e-6), method
+
+
+def test_bias_correction_brings_the_means_back(
+    small_graph: onnx.ModelProto, quantized: Quantized, images: CalibrationImages
+) -> None:
+    crops, nodes = images.read(0, len(images)), ("conv1", "a.conv", "b.conv")
+    # Thresholds that clip far too much, so that the means move.
+    model = place(small_graph, {tensor: 0.3 * s for tensor, s in quantized.scales.items()}, quantized.weights)
+    expected = SimulatedNetwork(small_graph, means_of=nodes).channel_means(crops)
+    network = SimulatedNetwork(model, means_of=nodes)
+    before = network.channel_means(crops)
+    biases = corrected_biases(network, expected, model, crops)
+    after = network.channel_means(crops, {network.biases[name]: value for name, value in biases.items()})
+    for name in nodes:
+        assert np.abs(after[name] - expected[name]).max() < 1e-4
+    assert max(np.abs(before[name] - expected[name]).max() for name in nodes) > 0.01
+    placed = place(model=small_graph, scales=quantized.scales, weights=quantized.weights, biases=biases)
+    editor = GraphEditor(placed)
+    conv1 = next(node for node in editor.nodes if node.name == "conv1")
+    assert np.asarray(editor.constant(conv1.input[2])) == pytest.approx(biases["conv1"])
+
+
+def test_levels_follow_the_graph(small_graph: onnx.ModelProto) -> None:
+    levels = depth_levels(small_graph, quantizable_nodes(small_graph))
+    assert levels == [["conv1"], ["a.conv", "b.conv"], ["fc"]]
+
+
+def test_options(small_graph: onnx.ModelProto, images: CalibrationImages) -> None:
+    config = QuantizeConfig(
+        method="max", weight_method="max", bias_correction=False, keep=("conv1",), quantize_last=True, half_scales=False
+    )
+    found = quantize_int8(small_graph, images, config)
+    assert {choice.method for choice in found.choices} == {"max"}
+    assert set(found.weights) == {"a.conv", "b.conv", "fc"}
+    assert set(found.scales) == {"pool1", "flatten"}
+    assert found.scales["pool1"] == pytest.approx(found.table.threshold("pool1", "max") / 127)
+    assert "bias" not in found.sqnr_db
+    again = quantize_int8(small_graph, images, config, table=found.table)
+    assert again.model.SerializeToString(deterministic=True) == found.model.SerializeToString(deterministic=True)
+
+
+def test_what_is_asked_wrongly() -> None:
+    with pytest.raises(UsageError, match="expected one of max"):
+        QuantizeConfig(method="median")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="expected 1 or more"):
+        QuantizeConfig(choice_images=0)
+
+
+def test_a_name_that_is_not_in_the_graph(small_graph: onnx.ModelProto, images: CalibrationImages) -> None:
+    with pytest.raises(UsageError, match="'conv9'"):
+        quantize_int8(small_graph, images, QuantizeConfig(keep=("conv9",)))
+
+
+def test_sensitivity_names_the_layer_that_hurts(
+    small_graph: onnx.ModelProto, quantized: Quantized, images: CalibrationImages
+) -> None:
+    crops, reference = images.read(0, len(images)), float_logits(small_graph, images)
+    # The first layer's input is clipped to a tenth: it alone costs more than the others.
+    scales = {**quantized.scales, "input.add": quantized.scales["input.add"] / 10}
+    told: list[tuple[int, int]] = []
+    found = measure_sensitivity(
+        small_graph,
+        scales,
+        quantized.weights,
+        crops,
+        reference,
+        progress=lambda done, total: told.append((done, total)),
+    )
+    assert [layer.node for layer in found] == ["conv1", "a.conv", "b.conv"]
+    worst = min(found, key=lambda layer: layer.alone_sqnr_db)
+    assert worst.node == "conv1"
+    assert worst.kept_sqnr_db == max(layer.kept_sqnr_db for layer in found)
+    assert all(layer.macs > 0 and 0 <= layer.alone_agreement <= 1 for layer in found)
+    assert told[-1] == (3, 3)
+    (only,) = measure_sensitivity(small_graph, scales, quantized.weights, crops, reference, candidates=["a.conv"])
+    assert only.node == "a.conv"
