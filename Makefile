@@ -10,8 +10,9 @@ VENV := .venv
 VENV310 := .venv-py310
 BIN := $(VENV)/bin
 # The device side's tests, which need neither torch nor onnx; the rest of tests/ needs the export's packages.
-DEVICE_TESTS := $(wildcard tests/bundle tests/test_bundle.py tests/capture tests/demo tests/evaluation tests/latency \
-	tests/runtime tests/sinks tests/test_atomic.py tests/test_doctor.py tests/test_imports.py tests/test_stream.py)
+DEVICE_TESTS := $(wildcard tests/bundle tests/capture tests/demo tests/evaluation tests/latency \
+	tests/runtime tests/sinks tests/cli/test_eval.py \
+	tests/cli/test_doctor.py tests/cli/test_main.py tests/cli/test_run.py tests/test_atomic.py tests/test_doctor.py tests/test_imports.py tests/test_stream.py)
 REQUIREMENTS := pyproject.toml $(wildcard constraints/*.txt)
 
 .DEFAULT_GOAL := help
@@ -45,7 +46,7 @@ $(VENV)/.stamp-dev: $(VENV)/.stamp-demo
 
 demo: setup-demo
 	@echo "== 1/3 deploy: the packaged checkpoint -> ONNX -> simplified, verified -> $(OUT)/demo-bundle"
-	$(BIN)/googlenet-edge deploy demo -o $(OUT)/demo-bundle
+	$(BIN)/googlenet-edge deploy demo -o $(OUT)/demo-bundle --overwrite
 	@echo "== 2/3 eval: accuracy on 500 scenes that training never saw"
 	$(BIN)/googlenet-edge eval $(OUT)/demo-bundle 'demo:test?count=500'
 	@echo "== 3/3 run: 300 frames of the moving scene, annotated, with a latency report"

@@ -27,7 +27,7 @@ from googlenet_edge.graph.head import DeployableNetwork
 from googlenet_edge.graph.rows import node_rows
 from googlenet_edge.graph.session import Runnable
 from googlenet_edge.graph.simplify import simplify_onnx
-from googlenet_edge.graph.store import GraphSpec, describe, load_graph, sha256_of
+from googlenet_edge.graph.store import describe, load_graph, sha256_of
 from googlenet_edge.graph.verify import compare
 from googlenet_edge.model.checkpoint import Checkpoint, load_checkpoint
 from googlenet_edge.model.labels import read_labels
@@ -77,9 +77,11 @@ class DeployConfig:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        for name, value in (("crop_px", self.crop_px), ("resize_px", self.resize_px), ("classes", self.class_count)):
-            if value is not None and value < 1:
-                raise UsageError(f"{name}: got {value}, expected 1 or more")
+        if self.class_count is not None and self.class_count < 1:
+            raise UsageError(f"classes: got {self.class_count}, expected 1 or more")
+        for name, value in (("crop", self.crop_px), ("resize", self.resize_px)):
+            if value is not None and not 32 <= value <= 4096:
+                raise UsageError(f"{name}: got {value} px, expected 32 to 4096")
         if self.crop_px and self.resize_px and self.resize_px < self.crop_px:
             raise UsageError(f"got resize {self.resize_px} px and crop {self.crop_px} px, expected resize >= crop")
 
@@ -126,10 +128,14 @@ def deploy(
     with tempfile.TemporaryDirectory(prefix="googlenet-edge-") as scratch:
         progress(f"loading {source.name}")
         start = _open(source, config)
+        labels = _labels(start.labels, start.class_count, config) if start.checkpoint else None
+        if config.evaluate_on is not None and labels is not None:
+            open_dataset(config.evaluate_on, labels)  # what is wrong with it is better known now than after the work
         graph = Path(scratch) / "model.onnx"
         crop, crops, steps = _make_graph(source, start, config, graph, progress)
         spec = describe(graph)
-        labels = _labels(start, spec, config)
+        if labels is None:
+            labels = _labels(None, spec.class_count, config)
         facts = BundleFacts(
             name=config.name or source.stem,
             form=start.form,
@@ -194,6 +200,7 @@ def _make_graph(
     """Write the simplified graph; return the crop rule, the frames it was proved on, and the steps."""
     raw = graph.with_name("exported.onnx")
     reference: Runnable
+    crops = None
     if start.checkpoint is None:
         progress("adapting the graph")
         name = "adapt"
@@ -202,19 +209,27 @@ def _make_graph(
     else:
         progress(f"exporting the {start.form} form, {start.class_count} classes")
         name = "export"
+        crops = _proof_crops(config.frames, _crop_rule(config, config.crop_px or 224))  # before the long work
         network = start.checkpoint.network
         spec = export_onnx(network, raw, normalization=start.normalization, input_px=config.crop_px or 224)
         reference = DeployableNetwork(network, start.normalization)
     if config.crop_px not in (None, spec.input_px):
         raise UsageError(f"crop: got {config.crop_px} px, but {source} takes {spec.input_px} px")
-    crop = CropRule(config.resize_px or round(spec.input_px * 8 / 7), spec.input_px)
-    crops = _proof_crops(config.frames, crop)
+    crop = _crop_rule(config, spec.input_px)
+    crops = _proof_crops(config.frames, crop) if crops is None else crops
     progress(f"proving the {name} on {len(crops)} frames")
     exported = Artefact(raw.name, spec.sha256)
     first = Step(name, start.artefact, exported, compare(reference, raw, crops))
     progress("simplifying and proving that")
     simplified = Artefact(graph.name, simplify_onnx(raw, graph).sha256)
     return crop, crops, (first, Step("simplify", exported, simplified, compare(raw, graph, crops)))
+
+
+def _crop_rule(config: DeployConfig, input_px: int) -> CropRule:
+    resize_px = config.resize_px or round(input_px * 8 / 7)
+    if resize_px < input_px:
+        raise UsageError(f"got resize {resize_px} px and a network that takes {input_px} px, expected resize >= crop")
+    return CropRule(resize_px, input_px)
 
 
 def _proof_crops(uri: str, rule: CropRule) -> npt.NDArray[np.uint8]:
@@ -228,13 +243,13 @@ def _proof_crops(uri: str, rule: CropRule) -> npt.NDArray[np.uint8]:
     return np.stack([preprocess(image, rule) for image in chosen])
 
 
-def _labels(start: _Start, spec: GraphSpec, config: DeployConfig) -> tuple[str, ...]:
+def _labels(known: tuple[str, ...] | None, class_count: int, config: DeployConfig) -> tuple[str, ...]:
     if config.labels is not None:
-        return read_labels(config.labels, spec.class_count)
-    if start.labels is not None:
-        return start.labels
+        return read_labels(config.labels, class_count)
+    if known is not None:
+        return known
     _log.warning("no labels are known: the classes are called 'class 0' and so on; give a file with --labels")
-    return tuple(f"class {index}" for index in range(spec.class_count))
+    return tuple(f"class {index}" for index in range(class_count))
 
 
 def _golden(graph: Path, crops: npt.NDArray[np.uint8]) -> GoldenFrames:

@@ -60,7 +60,8 @@ class MissingPackageError(GoogLeNetEdgeError, ImportError):
     def __init__(self, package: str, *, extra: str) -> None:
         super().__init__(
             f"package {package!r} cannot be imported: it is needed for this step; "
-            f"install it with: pip install 'googlenet-edge[{extra}]' (`googlenet-edge doctor` shows what is missing)"
+            f"install it, in the folder of this project, with: pip install '.[{extra}]' "
+            "(`googlenet-edge doctor` shows what is missing)"
         )
         self.package = package
         self.extra = extra

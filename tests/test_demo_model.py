@@ -6,17 +6,19 @@ import itertools
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from googlenet_edge.bundle import Bundle
 from googlenet_edge.demo import checkpoint_path
-from googlenet_edge.demo.dataset import LABELS
+from googlenet_edge.demo.dataset import LABELS, scenes
 from googlenet_edge.demo.scene import MovingCamera
 from googlenet_edge.deploy import DEMO_CHECKPOINT, DeployConfig, deploy
 from googlenet_edge.evaluation.dataset import open_dataset
 from googlenet_edge.evaluation.evaluate import evaluate
 from googlenet_edge.model.checkpoint import load_checkpoint
 from googlenet_edge.runtime.classifier import Classifier
+from googlenet_edge.runtime.preprocess import preprocess
 
 pytestmark = pytest.mark.slow
 
@@ -72,3 +74,20 @@ def test_the_bundle_opens_where_it_was_moved_to(demo_bundle: Bundle, tmp_path: P
             assert classifier.verify() < 1e-4
     finally:
         moved.rename(demo_bundle.path)
+
+
+def test_preprocessing_gives_the_labels_of_the_training_side(demo_bundle: Bundle) -> None:
+    """Against PIL's antialiased resize to 256 and centre crop of 224, on frames as a camera delivers them."""
+    from PIL import Image
+
+    ours, theirs = [], []
+    for frame, _ in scenes("test", 200, size_px=(1280, 720), start=2_000):
+        ours.append(preprocess(frame, demo_bundle.crop))
+        resized = Image.fromarray(frame).resize((455, 256), Image.Resampling.BILINEAR)  # int(256 * 1280 / 720)
+        theirs.append(np.asarray(resized.crop((116, 16, 340, 240))))
+    with Classifier(demo_bundle) as classifier:
+        a, b = (
+            np.concatenate([classifier.backend.infer(np.stack(crops[i : i + 8]))[0] for i in range(0, 200, 8)])
+            for crops in (ours, theirs)
+        )
+    assert (a.argmax(axis=1) == b.argmax(axis=1)).mean() >= 0.995

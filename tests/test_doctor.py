@@ -290,7 +290,7 @@ def test_every_need_names_a_remedy(board: Board) -> None:
 
 def test_classifying_on_the_cpu() -> None:
     desktop = machine(DESKTOP)
-    assert "pip install 'googlenet-edge[cpu]'" in lacks(desktop, "classify-cpu")
+    assert "pip install '.[cpu]'" in lacks(desktop, "classify-cpu")
     assert "[cpu]" not in lacks(machine(ORIN), "classify-cpu")  # it would bring an OpenCV that hides JetPack's
     ready = machine(DESKTOP, numpy=works("numpy"), cv2=works("cv2"), onnxruntime=works("onnxruntime"))
     assert not lacks(ready, "classify-cpu")
@@ -351,7 +351,7 @@ def test_an_older_jetpack_is_out_of_scope() -> None:
 
 def test_tensorrt_rtx() -> None:
     assert "made for x86-64, this machine is aarch64" in lacks(machine(ORIN), "tensorrt-rtx-build")
-    assert "googlenet-edge[rtx]" in lacks(machine(DESKTOP), "tensorrt-rtx-build")
+    assert ".[rtx]" in lacks(machine(DESKTOP), "tensorrt-rtx-build")
     rtx = works("tensorrt_rtx", builder=True)
     assert not lacks(machine(DESKTOP, tensorrt_rtx=rtx), "tensorrt-rtx-build")
     assert "tensorrt is not" not in lacks(machine(DESKTOP, tensorrt_rtx=rtx), "tensorrt")

@@ -6,12 +6,13 @@ set -eu
 folder=$1 extras=$2
 fail() { echo "error: $*" >&2; exit 1; }
 
-if ! "$folder/bin/python" -c '' 2>/dev/null; then
+# A folder without pip is one whose making failed half-way.
+if ! "$folder/bin/python" -m pip --version >/dev/null 2>&1; then
   "$PYTHON" -c '' 2>/dev/null || fail "$PYTHON does not run; name a Python that does: make PYTHON=python3.11 ..."
   "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
     fail "$("$PYTHON" -V) is too old, expected 3.10 or newer; name another: make PYTHON=python3.11 ..."
   echo "== making $folder with $("$PYTHON" -V)"
-  "$PYTHON" -m venv "$folder" ||
+  "$PYTHON" -m venv --clear "$folder" ||
     fail "$PYTHON cannot make a virtual environment; on Debian and Ubuntu: sudo apt install python3-venv"
 fi
 

@@ -119,7 +119,11 @@ def check_target(directory: str | os.PathLike[str], *, overwrite: bool = False) 
 
 
 def _unwritable(target: Path, error: Exception) -> OutputError:
-    return OutputError(f"bundle {str(target)!r}: cannot be written: {error}; what was there before is unchanged")
+    reason = getattr(error, "strerror", None) or error
+    return OutputError(
+        f"bundle {str(target)!r}: cannot be written: {reason}; what was there before is unchanged; "
+        "name a folder where you may write and that has room"
+    )
 
 
 def _check_replaceable(target: Path, *, overwrite: bool) -> None:

@@ -147,7 +147,7 @@ def read_image(path: str | os.PathLike[str]) -> ImageArray:
     would deliver it with its lower part grey.
     """
     try:
-        data = np.frombuffer(Path(path).read_bytes(), np.uint8)
+        data = np.fromfile(path, np.uint8)
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
     if not data.size:

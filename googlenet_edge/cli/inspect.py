@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from googlenet_edge.demo import checkpoint_path
 from googlenet_edge.errors import MissingPackageError, UsageError
 from googlenet_edge.model.table import FORMS, KERAS_FORM
 
@@ -27,7 +28,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         metavar="CHECKPOINT|FORM",
-        help=f"a .pth, .pt or .safetensors file, or a form: {', '.join(_FORM_NAMES)} (./NAME for a file of that name)",
+        help=f"a .pth, .pt or .safetensors file, the word 'demo' for the packaged model, or a form: "
+        f"{', '.join(_FORM_NAMES)} (./NAME for a file of that name)",
     )
     parser.add_argument("--input-px", type=int, default=224, metavar="N", help="input height and width (default: 224)")
     parser.add_argument(
@@ -61,6 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
         with torch.device("meta"):
             network = build_network(arguments.model, arguments.classes or 1000)
     else:
+        if arguments.model == "demo":
+            arguments.model = str(checkpoint_path())
         if not Path(arguments.model).exists() and Path(arguments.model).suffix == "" and os.sep not in arguments.model:
             raise UsageError(
                 f"model: got {arguments.model!r}, expected a checkpoint file that exists or one of the forms "

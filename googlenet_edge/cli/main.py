@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _fail(MissingPackageError(str(error.name), extra=extra), 1, verbose=arguments.verbose)
     except KeyboardInterrupt:
-        print("interrupted: nothing half-written is left behind", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         return 1
     except BrokenPipeError:
         # The reader (head, less) went away: not an error of ours. Keep Python from flushing into the closed pipe again.

@@ -20,7 +20,7 @@ def _classify_cpu(diagnosis: Diagnosis) -> Iterator[Need]:
     yield from needs.package(packages["numpy"], "pip install numpy")
     yield from needs.opencv(diagnosis)
     # On a Jetson the extra [cpu] would bring PyPI's OpenCV, which hides JetPack's.
-    install = "pip install onnxruntime" if diagnosis.board.is_jetson else "pip install 'googlenet-edge[cpu]'"
+    install = "pip install onnxruntime" if diagnosis.board.is_jetson else "pip install '.[cpu]'"
     yield from needs.package(packages["onnxruntime"], install)
 
 

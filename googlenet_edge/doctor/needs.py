@@ -48,7 +48,7 @@ def package(found: Package, install: str) -> Iterator[Need]:
 
 def host_package(diagnosis: Diagnosis, name: str) -> Iterator[Need]:
     """A package that only the export needs, which is better done on a workstation than on a board."""
-    install = "pip install 'googlenet-edge[export]'"
+    install = "pip install '.[export]'"
     if diagnosis.board.is_jetson:
         install = f"export on a workstation and copy the bundle; or here: {install}"
     yield from package(diagnosis.packages[name], install)
@@ -62,7 +62,7 @@ def opencv(diagnosis: Diagnosis) -> Iterator[Need]:
     elif found.error and jetson and "numpy" in found.error and _numbers(diagnosis.packages["numpy"].version) >= (2,):
         yield Need(f"JetPack's OpenCV was built for numpy 1: {found.error}", "pip install 'numpy<2'")
     else:
-        yield from package(found, "pip install 'googlenet-edge[cpu]'")
+        yield from package(found, "pip install '.[cpu]'")
 
 
 def gstreamer(diagnosis: Diagnosis) -> Iterator[Need]:
@@ -107,7 +107,7 @@ def tensorrt(diagnosis: Diagnosis) -> Iterator[Need]:
     elif jetson and (not found.installed or found.hidden):
         yield _from_jetpack(diagnosis, found, found.error or "tensorrt is not installed")
     else:
-        yield from package(found, "pip install 'googlenet-edge[tensorrt]'")
+        yield from package(found, "pip install '.[tensorrt]'")
 
 
 def tensorrt_rtx(diagnosis: Diagnosis) -> Iterator[Need]:
@@ -123,7 +123,7 @@ def tensorrt_rtx(diagnosis: Diagnosis) -> Iterator[Need]:
             "tensorrt_rtx has no Builder: leftovers, not TensorRT-RTX", "pip install --force-reinstall tensorrt-rtx"
         )
     else:
-        yield from package(found, "pip install 'googlenet-edge[rtx]'")
+        yield from package(found, "pip install '.[rtx]'")
 
 
 def pycuda(diagnosis: Diagnosis) -> Iterator[Need]:
@@ -134,7 +134,7 @@ def pycuda(diagnosis: Diagnosis) -> Iterator[Need]:
     extra = "jetson" if diagnosis.board.is_jetson else "tensorrt"
     toolkit = f"{JETPACK} && " if diagnosis.board.is_jetson else ""
     # pip compiles it, with nvcc of the CUDA toolkit, which the toolkit's own packages do not put on the path.
-    yield from package(found, f"{toolkit}PATH=/usr/local/cuda/bin:$PATH pip install 'googlenet-edge[{extra}]'")
+    yield from package(found, f"{toolkit}PATH=/usr/local/cuda/bin:$PATH pip install '.[{extra}]'")
 
 
 def cuda_device(diagnosis: Diagnosis) -> Iterator[Need]:
@@ -161,7 +161,7 @@ def cuda_bindings(diagnosis: Diagnosis) -> Iterator[Need]:
     """NVIDIA's own Python bindings, of the driver's CUDA major version or an older one."""
     found, cuda = diagnosis.packages["cuda.bindings.driver"], diagnosis.cuda
     major = _numbers(cuda.version)[:1]
-    install = f"pip install 'cuda-bindings=={major[0]}.*'" if major else "pip install 'googlenet-edge[graphs]'"
+    install = f"pip install 'cuda-bindings=={major[0]}.*'" if major else "pip install '.[graphs]'"
     if found.works and major and _numbers(found.version)[:1] > major:
         yield Need(f"cuda-bindings {found.version} are newer than the driver's CUDA {cuda.version}", install)
     else:

@@ -147,8 +147,12 @@ def open_dataset(spec: str | Path, labels: Sequence[str]) -> Dataset:
 def _open_demo(spec: str, labels: Sequence[str]) -> DemoDataset:
     from googlenet_edge.demo.dataset import LABELS, SPLIT_COUNTS
 
-    name, _, query = spec.removeprefix("demo:").partition("?")
-    split = name or "test"
+    split, _, query = spec.removeprefix("demo:").partition("?")
+    if not split:
+        raise UsageError(
+            f"dataset {spec!r}: got the moving scene, which is a source of frames, expected a split: "
+            + ", ".join(f"demo:{known}" for known in SPLIT_COUNTS)
+        )
     if split not in SPLIT_COUNTS:
         raise UsageError(f"dataset {spec!r}: got split {split!r}, expected one of {', '.join(SPLIT_COUNTS)}")
     options = dict(urllib.parse.parse_qsl(query, keep_blank_values=True))

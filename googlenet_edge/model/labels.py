@@ -81,6 +81,8 @@ def _read_text(path: Path, where: str) -> str:
             _fail(where, "got a directory, a device or a pipe")
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
+    except LabelsError:
+        raise
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise LabelsError(f"{where}: cannot be read ({reason}); {_EXPECTED}") from error

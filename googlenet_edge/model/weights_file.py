@@ -64,6 +64,8 @@ def read_weights(path: Path) -> WeightsFile:
         size_bytes = _regular_size(path)
         kind = file_kind(path)
         sha256 = _sha256(path)
+    except CheckpointError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         reason = getattr(error, "strerror", None) or error
         raise CheckpointError(f"checkpoint {path}: cannot be read ({reason}); {EXPECTED}") from error
