@@ -76,11 +76,6 @@ with Classifier(Bundle.open({str(tiny_bundle)!r}), threads=1) as classifier:
     assert not loaded_by(code) & HOST_PACKAGES
 
 
-def test_quantizing_loads_no_torch() -> None:
-    """It works on graphs, and torch alone would take half of the memory that it may use."""
-    assert "torch" not in loaded_by("import googlenet_edge.quantization.quantize, googlenet_edge.cli.calibrate")
-
-
 def test_the_public_names_exist() -> None:
     names = loaded_by("import googlenet_edge\n[getattr(googlenet_edge, name) for name in googlenet_edge.__all__]")
     assert not names & HOST_PACKAGES

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -167,3 +169,9 @@ def test_sensitivity_names_the_layer_that_hurts(
     assert told[-1] == (3, 3)
     (only,) = measure_sensitivity(small_graph, scales, quantized.weights, crops, reference, candidates=["a.conv"])
     assert only.node == "a.conv"
+
+
+def test_quantizing_loads_no_torch() -> None:
+    """It works on graphs, and torch alone would take half of the memory that it may use."""
+    code = "import sys, googlenet_edge.quantization.quantize as _; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0
