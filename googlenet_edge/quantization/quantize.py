@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 
 from googlenet_edge.errors import UsageError
@@ -61,9 +62,13 @@ class Quantized:
 
     model: onnx.ModelProto
     """Explicit Q/DQ, float32 besides; see ``graph/half.py`` for FP16."""
+    base: onnx.ModelProto = field(repr=False)
+    """The float32 graph that the pairs were put into."""
     table: CalibrationTable
     choices: tuple[Choice, ...]
     weights: Mapping[str, QuantizedWeight] = field(repr=False)
+    biases: Mapping[str, npt.NDArray[np.float32]] = field(repr=False)
+    """Corrected biases by node; empty without bias correction."""
     sqnr_db: Mapping[str, float]
     """SQNR of the logits over the calibration images for the choice and the bias correction, after each of them."""
     seconds: Mapping[str, float]
@@ -75,6 +80,15 @@ class Quantized:
         editor = GraphEditor(self.model)
         pairs = [node for node in editor.nodes if node.op_type == "QuantizeLinear"]
         return {node.input[0]: float(np.asarray(editor.constant(node.input[1]))) for node in pairs}
+
+    def without(self, nodes: Collection[str]) -> onnx.ModelProto:
+        """Return the graph with these of its INT8 layers left in floating point, their biases as they were."""
+        unknown = sorted(set(nodes) - set(self.weights))
+        if unknown:
+            raise UsageError(f"layers: got {unknown[0]!r}, expected names of layers that are in INT8")
+        weights = {name: weight for name, weight in self.weights.items() if name not in nodes}
+        biases = {name: bias for name, bias in self.biases.items() if name not in nodes}
+        return place(self.base, self.scales, weights, biases=biases)
 
 
 def quantize_int8(
@@ -130,6 +144,7 @@ def quantize_int8(
     quality = {"choice": sqnr_db(reference, SimulatedNetwork(placed).logits(crops))}
     watch.lap("choice")
 
+    biases: dict[str, npt.NDArray[np.float32]] = {}
     if config.bias_correction:
         crops = _spread(images, config.bias_images)
         biases = corrected_biases(
@@ -139,7 +154,7 @@ def quantize_int8(
         placed = place(model, scales, weights, biases=biases)
         quality["bias"] = sqnr_db(exact.logits(crops), SimulatedNetwork(placed).logits(crops))
     watch.lap("bias")
-    return Quantized(placed, table, choices, weights, quality, watch.seconds)
+    return Quantized(placed, model, table, choices, weights, biases, quality, watch.seconds)
 
 
 class _Watch:

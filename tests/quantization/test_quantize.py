@@ -134,6 +134,21 @@ def test_options(small_graph: onnx.ModelProto, images: CalibrationImages) -> Non
     assert again.model.SerializeToString(deterministic=True) == found.model.SerializeToString(deterministic=True)
 
 
+def test_layers_can_be_left_out_afterwards(
+    small_graph: onnx.ModelProto, quantized: Quantized, images: CalibrationImages
+) -> None:
+    crops, reference = images.read(0, len(images)), float_logits(small_graph, images)
+    assert quantized.without([]).SerializeToString(deterministic=True) == quantized.model.SerializeToString(
+        deterministic=True
+    )
+    fewer = quantized.without(["conv1"])
+    assert [node.name for node in fewer.graph.node if node.op_type == "QuantizeLinear"] == ["pool1.quantize"]
+    everything = SimulatedNetwork(quantized.without(list(quantized.weights))).logits(crops)
+    assert everything == pytest.approx(reference, abs=1e-4)
+    with pytest.raises(UsageError, match="'fc'"):
+        quantized.without(["fc"])
+
+
 def test_what_is_asked_wrongly() -> None:
     with pytest.raises(UsageError, match="expected one of max"):
         QuantizeConfig(method="median")  # type: ignore[arg-type]
