@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from googlenet_edge.errors import UsageError
+from googlenet_edge.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
+    import onnx
     from rich.console import Console
     from rich.progress import Progress
 
     from googlenet_edge.bundle import Bundle
     from googlenet_edge.quantization.calibrate import Calibration
+    from googlenet_edge.quantization.threshold import Method
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +42,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--threads", type=int, metavar="N", help="images computed at once (default: all cores, at most 4)"
     )
     parser.add_argument("--fresh", action="store_true", help="ignore an earlier table and an interrupted run")
+    cache = parser.add_argument_group(
+        "calibration cache",
+        "TensorRT's old file of scales, one for every tensor of the graph: what DLA takes up to TensorRT 10 (trtexec "
+        "--int8 --fp16 --calib=FILE --useDLACore=0 --allowGPUFallback, with the bundle's model.onnx)",
+    )
+    cache.add_argument("--cache", type=Path, metavar="FILE", help="write one to FILE (default: none)")
+    cache.add_argument(
+        "--cache-version",
+        type=int,
+        metavar="N",
+        help="TensorRT's version, on its first line: 8600 is 8.6.0, 100300 is 10.3.0 (default: 100300)",
+    )
+    cache.add_argument(
+        "--cache-method",
+        metavar="METHOD",
+        help="whose thresholds it has: max, entropy, mse or another of the report's (default: entropy)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -47,13 +68,12 @@ def run(arguments: argparse.Namespace) -> int:
         if value is not None and value < 1:
             raise UsageError(f"--{name}: got {value}, expected at least 1")
     bundle_path = arguments.bundle.resolve()
+    for name in ("version", "method"):
+        if arguments.cache is None and getattr(arguments, f"cache_{name}") is not None:
+            raise UsageError(f"--cache-{name}: got no --cache, expected the file to write; add --cache FILE")
     out = arguments.out or bundle_path.with_name(f"{bundle_path.name}.calibration.json")
     report = arguments.report or out.with_suffix(".html")
-    if report.resolve() == out.resolve():
-        raise UsageError(f"--report: got {report}, which is also the table; expected another name")
-    for option, path in (("--out", out), ("--report", report)):
-        if bundle_path in path.resolve().parents:
-            raise UsageError(f"{option}: got {path}, which is inside the bundle; expected a place outside of it")
+    _check_places(bundle_path, out, report, arguments.cache)
 
     from rich.console import Console
 
@@ -69,30 +89,65 @@ def run(arguments: argparse.Namespace) -> int:
             f"bundle {str(arguments.bundle)!r}: got precision {bundle.manifest.precision}, expected fp32: INT8 is made "
             "of the float32 graph; give the bundle that it was made from"
         )
-    calibration = _calibrate(arguments, bundle, out)
+    with _quiet():
+        calibration = _calibrate(arguments, bundle, out)
     write_report(calibration.table, report, name=bundle.name)
     console = Console(highlight=False)
+    written = f"table:  {out}\nreport: {report}"
+    if arguments.cache is not None:
+        written += f"\ncache:  {_write_cache(arguments, bundle, calibration)}"
     _print(calibration, console)
-    console.print(f"table:  {out}\nreport: {report}", soft_wrap=True, markup=False)
+    console.print(written, soft_wrap=True, markup=False)
     return 0
 
 
-def _calibrate(arguments: argparse.Namespace, bundle: Bundle, out: Path) -> Calibration:
+def _check_places(bundle: Path, out: Path, report: Path, cache: Path | None) -> None:
+    """Every file outside of the bundle, and in a place of its own. The state of an unfinished run has one too."""
+    what_is_at = {out.with_name(f"{out.name}.unfinished").resolve(): "the state of an unfinished run"}
+    for option, path, what in (
+        ("--out", out, "the table"),
+        ("--report", report, "the report"),
+        ("--cache", cache, "the calibration cache"),
+    ):
+        if path is None:
+            continue
+        place = path.resolve()
+        if place == bundle or bundle in place.parents:
+            raise UsageError(f"{option}: got {path}, which is inside the bundle; expected a place outside of it")
+        if place in what_is_at:
+            raise UsageError(f"{option}: got {path}, which is also {what_is_at[place]}; expected another name")
+        what_is_at[place] = what
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what is wrong with the images out of the log: it is printed at the end, and would tear the bar apart."""
     import logging
 
     import cv2
 
+    logger = logging.getLogger("googlenet_edge.quantization.images")
+    level, opencv_level = logger.level, cv2.utils.logging.getLogLevel()
+    logger.setLevel(logging.ERROR)
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        cv2.utils.logging.setLogLevel(opencv_level)
+
+
+def _calibrate(arguments: argparse.Namespace, bundle: Bundle, out: Path) -> Calibration:
     from googlenet_edge.graph.store import load_graph
     from googlenet_edge.quantization.cache_ranges import tensors_to_observe
     from googlenet_edge.quantization.calibrate import CalibrationOptions, calibrate
     from googlenet_edge.quantization.images import ImageOptions, collect_images
     from googlenet_edge.quantization.placement import scale_groups
 
-    # What is wrong with the images is printed at the end; as lines of a log, it would tear the progress bar apart.
-    logging.getLogger("googlenet_edge.quantization.images").setLevel(logging.ERROR)
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     model = load_graph(bundle.graph_path)
     tensors = tensors_to_observe(model, [group.tensor for group in scale_groups(model)])
+    if arguments.cache is not None:
+        _check_cache(arguments, model, tensors)
     del model
     image_options = ImageOptions(arguments.count, arguments.every, arguments.drop_duplicates)
     options = CalibrationOptions(threads=arguments.threads, fresh=arguments.fresh)
@@ -101,6 +156,30 @@ def _calibrate(arguments: argparse.Namespace, bundle: Bundle, out: Path) -> Cali
         with collect_images(arguments.images, bundle.crop, image_options, progress=reading) as images:
             computing = _Bar(display, "calibrating")
             return calibrate(bundle.graph_path, images, tensors, path=out, options=options, progress=computing)
+
+
+def _check_cache(arguments: argparse.Namespace, model: onnx.ModelProto, tensors: tuple[str, ...]) -> None:
+    from googlenet_edge.quantization.cache import DEFAULT_VERSION, check_cache
+    from googlenet_edge.quantization.threshold import METHODS
+
+    if arguments.cache_method not in (None, *METHODS):
+        raise UsageError(f"--cache-method: got {arguments.cache_method!r}, expected one of {', '.join(METHODS)}")
+    if arguments.cache_version is None:
+        arguments.cache_version = DEFAULT_VERSION
+    try:
+        check_cache(model, tensors, arguments.cache, version=arguments.cache_version)
+    except InputError as error:
+        raise UsageError(str(error)) from error
+
+
+def _write_cache(arguments: argparse.Namespace, bundle: Bundle, calibration: Calibration) -> str:
+    """Write the cache and return what to say of it."""
+    from googlenet_edge.quantization.cache import to_cache, write_cache
+
+    method: Method = arguments.cache_method or "entropy"
+    cache = to_cache(calibration.table, bundle.graph_path, method=method, version=arguments.cache_version)
+    write_cache(cache, arguments.cache)
+    return f"{arguments.cache} ({len(cache.scales)} tensors, {method}, TensorRT {cache.version})"
 
 
 def _display() -> Progress:

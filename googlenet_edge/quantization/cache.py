@@ -17,21 +17,21 @@ import math
 import os
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import onnx
 
-from googlenet_edge.atomic import atomic_file
-from googlenet_edge.errors import CalibrationError, InputError
+from googlenet_edge.atomic import atomic_file, check_writable
+from googlenet_edge.errors import CalibrationError, InputError, OutputError
 from googlenet_edge.graph.store import GraphSource, load_graph, sha256_of
 from googlenet_edge.quantization.cache_ranges import all_ranges
 from googlenet_edge.quantization.table import CalibrationTable
 from googlenet_edge.quantization.threshold import LEVELS, METHODS, Method
 
-__all__ = ["CalibrationCache", "parse_cache", "to_cache", "write_cache"]
+__all__ = ["DEFAULT_VERSION", "CalibrationCache", "check_cache", "parse_cache", "to_cache", "write_cache"]
 
 DEFAULT_VERSION: Final = 100300
 """TensorRT 10.3, that of JetPack 6.1 and 6.2."""
@@ -107,6 +107,38 @@ def to_cache(
     return CalibrationCache({tensor: _scale(threshold) for tensor, threshold in ranges.items()}, version)
 
 
+def check_cache(
+    graph: GraphSource, tensors: Iterable[str], path: str | os.PathLike[str], *, version: int = DEFAULT_VERSION
+) -> None:
+    """Find out before the long run over the images whether a cache can be made of its table, and written.
+
+    ``tensors`` are those that will be observed. A file at ``path`` is replaced only if it is a calibration cache.
+
+    Raises:
+        CalibrationError: A tensor's range will not follow from those observed.
+        InputError: A calibrating TensorRT has no such version, or a tensor's name does not fit into a cache.
+        OutputError: The file cannot be written, or there is one that is something else.
+    """
+    if not 1000 <= version < 10_000 and not 100_000 <= version < 110_000:
+        raise InputError(
+            f"calibration cache: got TensorRT {version}, expected major * 10000 + minor * 100 + patch for TensorRT 10 "
+            "(10.3.0 is 100300) and major * 1000 + minor * 100 + patch before (8.6.1 is 8601); TensorRT 11 reads no "
+            "cache: it takes INT8 from the graph"
+        )
+    ranges = all_ranges(load_graph(graph), dict.fromkeys(tensors, 1.0))
+    CalibrationCache(dict.fromkeys(ranges, 1.0), version)
+    target = Path(path)
+    check_writable(target, what="calibration cache")
+    if target.exists():
+        with target.open("rb") as file:
+            start = file.read(4)
+        if start not in (b"", b"TRT-"):
+            raise OutputError(
+                f"calibration cache {str(target)!r}: there is a file that is no calibration cache, and it is not "
+                "overwritten: give another name, or delete it first"
+            )
+
+
 def write_cache(cache: CalibrationCache, path: str | os.PathLike[str]) -> None:
     """Write a cache, whole or not at all. Raises :class:`~googlenet_edge.errors.OutputError`."""
     with atomic_file(Path(path), what="calibration cache") as file:
@@ -146,6 +178,9 @@ def _scale(threshold: float) -> float:
 
 
 def _rounded(scale: float) -> float:
-    """The nearest float32."""
-    value: float = struct.unpack(">f", struct.pack(">f", scale))[0]
+    """The nearest float32, infinity beyond the largest."""
+    try:
+        value: float = struct.unpack(">f", struct.pack(">f", scale))[0]
+    except OverflowError:
+        return math.inf
     return value

@@ -13,6 +13,7 @@ from typing import Final
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnxruntime
 
@@ -34,7 +35,7 @@ from googlenet_edge.quantization.table import (
 from googlenet_edge.quantization.table_file import NotATableError, read_table, write_table
 from googlenet_edge.quantization.threshold import clipped_share, thresholds
 
-__all__ = ["Calibration", "CalibrationOptions", "calibrate"]
+__all__ = ["Calibration", "CalibrationOptions", "calibrate", "tensor_range"]
 
 _logger = logging.getLogger(__name__)
 
@@ -109,7 +110,7 @@ def calibrate(
             sidecar.remove()
     observations = observe(graph, images, tensors, options=options, sidecar=sidecar, progress=progress)
     with ThreadPoolExecutor(options.threads or default_threads()) as pool:
-        ranges = tuple(pool.map(_range, observations))
+        ranges = tuple(pool.map(tensor_range, observations))
     table = CalibrationTable(
         schema_version=SCHEMA_VERSION,
         created=datetime.now(tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -144,9 +145,11 @@ def _earlier(
     return table, "graph, images and settings are the same"
 
 
-def _range(observation: Observation) -> TensorRange:
+def tensor_range(observation: Observation) -> TensorRange:
+    """Return the thresholds of every method for a tensor, and what else is worth keeping of it."""
     histogram = observation.histogram
-    found = {method: float(threshold) for method, threshold in thresholds(histogram).items()}
+    expected = observation.maxima.expected()
+    found = {m: float(threshold) for m, threshold in thresholds(histogram, float(expected[-1])).items()}
     used = histogram.used_bins()
     merged = histogram.counts.reshape(_PICTURE_BINS, -1).sum(axis=1)[: -(-used * _PICTURE_BINS // BINS)]
     return TensorRange(
@@ -156,14 +159,19 @@ def _range(observation: Observation) -> TensorRange:
         thresholds=found,
         clipped_share={method: clipped_share(histogram, threshold) for method, threshold in found.items()},
         # float32 has all the digits that mean anything; its shortest form keeps the file small.
-        channel_mean=tuple(float(str(np.float32(value))) for value in observation.channel_mean),
-        channel_amax=tuple(float(str(value)) for value in observation.channel_amax),
+        channel_mean=_short(observation.channel_mean),
+        channel_amax=_short(observation.channel_amax),
+        channel_expected=_short(expected[:-1]),
         histogram=CompactHistogram(
             bin_width=histogram.bin_width * (BINS // _PICTURE_BINS),
             counts=tuple(int(count) for count in merged),
             zeros=histogram.zeros,
         ),
     )
+
+
+def _short(values: npt.NDArray[np.float64]) -> tuple[float, ...]:
+    return tuple(float(str(np.float32(value))) for value in values)
 
 
 def _tools() -> dict[str, str]:

@@ -4,31 +4,42 @@ No method is the best for every tensor, and how much error a tensor makes says l
 every method's threshold is tried where it counts: all weights and tensors are quantized, one tensor's threshold is
 changed, and the squared error of the logits against the float32 network decides. First the best single method for all
 tensors is found; then each tensor in turn may leave it, in the order of the graph, once.
+
+The thresholds that are tried come from other images than those that they are tried on. On the images that they come
+from, the largest value seen clips nothing, and what it costs on the next image would not show.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from googlenet_edge.quantization.placement import ScaleGroup
 from googlenet_edge.quantization.simulate import SimulatedNetwork
-from googlenet_edge.quantization.table import CalibrationTable
+from googlenet_edge.quantization.table import TensorRange
 from googlenet_edge.quantization.threshold import METHODS, Method
 from googlenet_edge.types import ImageArray
 
-__all__ = ["Choice", "choose_methods", "scale_of"]
+__all__ = ["Choice", "Ranges", "choose_methods", "scale_of"]
+
+Ranges: TypeAlias = Mapping[str, TensorRange]
+"""Thresholds by tensor."""
 
 LEVELS = 127
 
 _SAME = 0.02
 """Thresholds closer than this share are taken for one: what they differ by is within the noise of the measurement."""
 
-_LEAST_GAIN = 0.01
+_LEAST_GAIN = 0.05
 """A tensor leaves the common method only if the error of the logits falls by this share: less may be chance."""
+
+
+_HOPELESS = 10.0
+"""A method that makes so many times the error of the best one, used for all tensors, is not tried tensor by tensor."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +60,7 @@ def scale_of(threshold: float, rounding: Callable[[float], float]) -> float:
 
 def choose_methods(
     network: SimulatedNetwork,
-    table: CalibrationTable,
+    ranges: Ranges,
     groups: Sequence[ScaleGroup],
     images: ImageArray,
     reference: npt.NDArray[np.float32],
@@ -61,7 +72,7 @@ def choose_methods(
 
     Args:
         network: The graph with every pair in place.
-        table: The thresholds of all methods.
+        ranges: The thresholds of all methods, from other images than ``images``, by tensor.
         groups: The groups with a pair in that graph.
         images: Calibration crops, uint8 (N, H, W, 3) BGR.
         reference: The float32 network's logits for them, float32 (N, classes).
@@ -71,7 +82,7 @@ def choose_methods(
 
     def feeds(chosen: Mapping[str, Method]) -> dict[str, npt.ArrayLike]:
         return {
-            network.scales[tensor]: scale_of(table.threshold(tensor, method), rounding)
+            network.scales[tensor]: scale_of(ranges[tensor].thresholds[method], rounding)
             for tensor, method in chosen.items()
         }
 
@@ -82,11 +93,12 @@ def choose_methods(
     tensors = [group.tensor for group in groups]
     uniform = {method: error(dict.fromkeys(tensors, method)) for method in METHODS}
     common = min(uniform, key=lambda method: uniform[method])
+    worth_trying = [method for method in METHODS if uniform[method] <= _HOPELESS * uniform[common]]
     chosen: dict[str, Method] = dict.fromkeys(tensors, common)
     least, gains = uniform[common], dict.fromkeys(tensors, 0.0)
     for index, tensor in enumerate(tensors):
         start = least
-        for method in _different(table, tensor, common):
+        for method in _different(ranges[tensor], common, worth_trying):
             found = error({**chosen, tensor: method})
             if found < least and found < start * (1 - _LEAST_GAIN):
                 chosen[tensor], least = method, found
@@ -94,17 +106,17 @@ def choose_methods(
         if progress is not None:
             progress(index + 1, len(tensors))
     return tuple(
-        Choice(tensor, method, table.threshold(tensor, method), gains[tensor]) for tensor, method in chosen.items()
+        Choice(tensor, method, ranges[tensor].thresholds[method], gains[tensor]) for tensor, method in chosen.items()
     )
 
 
-def _different(table: CalibrationTable, tensor: str, common: Method) -> list[Method]:
-    """The methods whose thresholds for a tensor differ from that of the common one and from each other."""
-    seen = [table.threshold(tensor, common)]
-    methods: list[Method] = []
-    for method in METHODS:
-        threshold = table.threshold(tensor, method)
+def _different(entry: TensorRange, common: Method, methods: Sequence[Method]) -> list[Method]:
+    """Of these methods, those whose thresholds for a tensor differ from that of the common one and from each other."""
+    seen = [entry.thresholds[common]]
+    found: list[Method] = []
+    for method in methods:
+        threshold = entry.thresholds[method]
         if all(abs(threshold - other) > _SAME * max(threshold, other) for other in seen):
             seen.append(threshold)
-            methods.append(method)
-    return methods
+            found.append(method)
+    return found

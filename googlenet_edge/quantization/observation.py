@@ -18,12 +18,13 @@ import numpy.typing as npt
 from googlenet_edge.atomic import atomic_file
 from googlenet_edge.errors import OutputError
 from googlenet_edge.quantization.histogram import BINS, RangeHistogram
+from googlenet_edge.quantization.maxima import ImageMaxima
 
 __all__ = ["Observation", "Sidecar"]
 
 _logger = logging.getLogger(__name__)
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 
 
 @dataclass
@@ -34,20 +35,32 @@ class Observation:
     histogram: RangeHistogram = field(default_factory=RangeHistogram)
     channel_sum: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0, np.float64))
     """float64 (channels,); empty before the first image."""
-    channel_amax: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
-    """float32 (channels,): largest ``|x|`` of each channel."""
+    maxima: ImageMaxima = field(default_factory=ImageMaxima)
+    """Of each channel, and, as the last row, of the tensor."""
 
     @property
     def channel_mean(self) -> npt.NDArray[np.float64]:
         """float64 (channels,): E[x] of each channel."""
         return self.channel_sum * (len(self.channel_sum) / max(1, self.histogram.total))
 
+    @property
+    def channel_amax(self) -> npt.NDArray[np.float64]:
+        """float64 (channels,): largest ``|x|`` of each channel."""
+        return self.maxima.largest[:-1]
+
     def add_channels(self, total: npt.NDArray[np.float64], amax: npt.NDArray[np.float32]) -> None:
         """Add one image's sums, float64 (channels,), and largest absolute values, float32 (channels,)."""
         if not self.channel_sum.size:
-            self.channel_sum, self.channel_amax = np.zeros_like(total), np.zeros_like(amax)
+            self.channel_sum = np.zeros_like(total)
         self.channel_sum += total
-        np.maximum(self.channel_amax, amax, out=self.channel_amax)
+        self.maxima.add(np.append(amax, amax.max(initial=np.float32(0))))
+
+    def merge(self, other: Observation) -> None:
+        """Add what was seen of the same tensor in other images."""
+        self.histogram.merge(other.histogram)
+        if other.channel_sum.size:
+            self.channel_sum = other.channel_sum + (self.channel_sum if self.channel_sum.size else 0.0)
+        self.maxima.merge(other.maxima)
 
 
 @dataclass(frozen=True)
@@ -73,7 +86,8 @@ class Sidecar:
             amax=np.array([o.histogram.amax for o in observations], np.float64),
             channels=np.array([len(o.channel_sum) for o in observations], np.int64),
             channel_sum=np.concatenate([o.channel_sum for o in observations]),
-            channel_amax=np.concatenate([o.channel_amax for o in observations]),
+            maxima_count=np.array([o.maxima.count for o in observations], np.int64),
+            maxima=np.concatenate([(o.maxima.total, o.maxima.squares, o.maxima.largest) for o in observations], axis=1),
         )
         try:
             with atomic_file(self.path, what="state of the calibration") as file:
@@ -116,14 +130,20 @@ class Sidecar:
 
 
 def _observations(tensors: Sequence[str], arrays: Any) -> list[Observation]:
-    columns = [arrays[name] for name in ("counts", "exponents", "zeros", "amax", "channels")]
-    sums, amaxes = arrays["channel_sum"].astype(np.float64), arrays["channel_amax"].astype(np.float32)
-    if columns[0].shape != (len(tensors), BINS) or len(sums) != columns[4].sum() or len(amaxes) != len(sums):
+    columns = [arrays[name] for name in ("counts", "exponents", "zeros", "amax", "channels", "maxima_count")]
+    sums, maxima = arrays["channel_sum"].astype(np.float64), arrays["maxima"].astype(np.float64)
+    widths = columns[4]
+    if columns[0].shape != (len(tensors), BINS) or len(sums) != widths.sum():
         raise ValueError(f"got counts of shape {columns[0].shape}, expected {(len(tensors), BINS)}")
+    if maxima.shape != (3, len(sums) + len(tensors)):
+        raise ValueError(f"got maxima of shape {maxima.shape}, expected {(3, len(sums) + len(tensors))}")
     found, start = [], 0
-    for tensor, counts, exponent, zeros, amax, channels in zip(tensors, *columns, strict=True):
+    for index, (tensor, counts, exponent, zeros, amax, channels, count) in enumerate(
+        zip(tensors, *columns, strict=True)
+    ):
         histogram = RangeHistogram(int(exponent), counts.astype(np.int64), int(zeros), float(amax))
         stop = start + int(channels)
-        found.append(Observation(tensor, histogram, sums[start:stop].copy(), amaxes[start:stop].copy()))
+        rows = (row[start + index : stop + index + 1].copy() for row in maxima)
+        found.append(Observation(tensor, histogram, sums[start:stop].copy(), ImageMaxima(int(count), *rows)))
         start = stop
     return found

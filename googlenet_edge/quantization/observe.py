@@ -70,14 +70,16 @@ def observe(
     images: CalibrationImages,
     tensors: Sequence[str],
     *,
+    chosen: Sequence[int] | None = None,
     options: ObserveOptions | None = None,
     sidecar: Sidecar | None = None,
     progress: Progress | None = None,
 ) -> tuple[Observation, ...]:
     """Return what the named tensors of a float32 graph are like over all images, in the order of ``tensors``.
 
-    With a ``sidecar`` the state is kept there every so often, and a run that was interrupted goes on from it; the
-    caller removes it when the result is safe. ``progress`` is called with the images done and their number.
+    ``chosen`` has the indices of the images to look at; None for all. With a ``sidecar`` the state is kept there every
+    so often, and a run that was interrupted goes on from it; the caller removes it when the result is safe.
+    ``progress`` is called with the images done and their number.
 
     Raises :class:`GraphError` for a tensor that is not in the graph or not float32, or in which a value is NaN or
     infinite: the message names tensor and image. Raises
@@ -91,22 +93,23 @@ def observe(
             f"calibration images: got crops of {got}, the graph takes {expected}: crop them by this bundle's own rule"
         )
     position, observations = sidecar.load(tensors) if sidecar else (0, [Observation(tensor) for tensor in tensors])
+    indices = range(len(images)) if chosen is None else chosen
     if position:
-        _logger.info("going on after %d of %d images", position, len(images))
+        _logger.info("going on after %d of %d images", position, len(indices))
     if progress is not None:
-        progress(position, len(images))
+        progress(position, len(indices))
     threads = options.threads or default_threads()
     with _Workers(session, images, tensors, threads) as workers:
-        while position < len(images):
-            stop = min(position + options.save_every, len(images))
-            for channels in workers.run(range(position, stop)):
+        while position < len(indices):
+            stop = min(position + options.save_every, len(indices))
+            for channels in workers.run(indices[position:stop]):
                 for observation, (total, amax) in zip(observations, channels, strict=True):
                     observation.add_channels(total, amax)
                 position += 1
                 if progress is not None:
-                    progress(position, len(images))
+                    progress(position, len(indices))
             workers.collect(observations)
-            if sidecar is not None and position < len(images):
+            if sidecar is not None and position < len(indices):
                 sidecar.save(position, observations)
     return tuple(observations)
 
@@ -129,7 +132,7 @@ class _Workers:
         # After an error or Ctrl-C, only what has begun is waited for.
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def run(self, indices: range) -> Iterator[list[_Channels]]:
+    def run(self, indices: Sequence[int]) -> Iterator[list[_Channels]]:
         """Yield the channel sums and maxima of each image, in order."""
         futures = [self._pool.submit(self._one, index) for index in indices]
         return (future.result() for future in futures)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,48 +12,19 @@ import onnx
 
 from googlenet_edge.errors import UsageError
 from googlenet_edge.graph.editor import GraphEditor
-from googlenet_edge.graph.half_check import round_scale_to_half
-from googlenet_edge.graph.store import GraphSource, load_graph
-from googlenet_edge.graph.verify import sqnr_db
-from googlenet_edge.quantization.bias import corrected_biases
-from googlenet_edge.quantization.calibrate import CalibrationOptions, calibrate
-from googlenet_edge.quantization.choose import Choice, choose_methods, scale_of
+from googlenet_edge.graph.store import GraphSource, load_graph, sha256_of
+from googlenet_edge.quantization.calibrate import calibrate
+from googlenet_edge.quantization.choose import Choice
+from googlenet_edge.quantization.config import Progress, QuantizeConfig
+from googlenet_edge.quantization.ends import EndLayer
 from googlenet_edge.quantization.images import CalibrationImages
-from googlenet_edge.quantization.placement import place, quantizable_nodes, scale_groups, weight_of
-from googlenet_edge.quantization.simulate import SimulatedNetwork
+from googlenet_edge.quantization.placement import place, quantizable_nodes, scale_groups
+from googlenet_edge.quantization.steps import Steps
 from googlenet_edge.quantization.table import CalibrationTable
-from googlenet_edge.quantization.threshold import METHODS, Method
-from googlenet_edge.quantization.weights import QuantizedWeight, WeightMethod, quantize_weight
-from googlenet_edge.types import Clock, ImageArray
+from googlenet_edge.quantization.weights import QuantizedWeight
+from googlenet_edge.types import Clock
 
 __all__ = ["QuantizeConfig", "Quantized", "quantize_int8"]
-
-Progress = Callable[[str, int, int], None]
-"""Told the step, how much of it is done, and of how much."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class QuantizeConfig:
-    """How to quantize."""
-
-    method: Method | None = None
-    """One method for every tensor; None chooses for each by its effect on the logits."""
-    weight_method: WeightMethod = "mse"
-    bias_correction: bool = True
-    half_scales: bool = True
-    """Scales that FP16 holds, for a graph whose other operations are FP16."""
-    keep: tuple[str, ...] = ()
-    """Nodes that stay in floating point."""
-    quantize_last: bool = False
-    """Put the last linear layer into INT8 too: it is 0.003 % of the work."""
-    choice_images: int = 32
-    bias_images: int = 64
-
-    def __post_init__(self) -> None:
-        if self.method is not None and self.method not in METHODS:
-            raise UsageError(f"method: got {self.method!r}, expected one of {', '.join(METHODS)}, or none to choose")
-        if min(self.choice_images, self.bias_images) < 1:
-            raise UsageError(f"images: got {self.choice_images} and {self.bias_images}, expected 1 or more")
 
 
 @dataclass(frozen=True)
@@ -63,16 +34,22 @@ class Quantized:
     model: onnx.ModelProto
     """Explicit Q/DQ, float32 besides; see ``graph/half.py`` for FP16."""
     base: onnx.ModelProto = field(repr=False)
-    """The float32 graph that the pairs were put into."""
+    """The float32 graph that the pairs were put into: equalized, and so with other values inside than the first one."""
     table: CalibrationTable
+    """Of the graph that was passed in."""
     choices: tuple[Choice, ...]
+    ends: tuple[EndLayer, ...]
+    """What was measured of the first and the last layer; empty where nothing was to be decided."""
     weights: Mapping[str, QuantizedWeight] = field(repr=False)
+    """Of each layer that is in INT8."""
     biases: Mapping[str, npt.NDArray[np.float32]] = field(repr=False)
     """Corrected biases by node; empty without bias correction."""
+    amax: Mapping[str, float] = field(repr=False)
+    """Largest ``|x|`` of each calibrated tensor of ``base``."""
     sqnr_db: Mapping[str, float]
-    """SQNR of the logits over the calibration images for the choice and the bias correction, after each of them."""
+    """SQNR of the logits after each step, in order, on calibration images that were held out: see ``steps.py``."""
     seconds: Mapping[str, float]
-    """Time of each step: ``table``, ``weights``, ``choice``, ``bias``."""
+    """Time of each step: ``table``, ``equalization``, ``weights``, ``choice``, ``bias``, ``ends``."""
 
     @property
     def scales(self) -> dict[str, float]:
@@ -104,57 +81,49 @@ def quantize_int8(
 
     ``table`` is the calibration table of this graph and these images, if it is there already; otherwise it is made.
     Reads nothing but the calibration images. Raises :class:`~googlenet_edge.errors.GraphError` for a graph that cannot
-    be quantized and :class:`~googlenet_edge.errors.CalibrationError` for a table that does not fit it.
+    be quantized, :class:`~googlenet_edge.errors.CalibrationError` for a table that does not fit it, and
+    :class:`~googlenet_edge.errors.UsageError` for a name in ``keep`` that is none of its layers.
     """
     config = config or QuantizeConfig()
     report = progress or _ignore
     model = load_graph(graph)
     groups = scale_groups(model)
-    nodes = _chosen_nodes(model, config)
+    unknown = sorted(set(config.keep) - set(quantizable_nodes(model)))
+    if unknown:
+        raise UsageError(f"keep: got {unknown[0]!r}, expected names of convolutions or linear layers of this graph")
     watch = _Watch(clock)
     if table is None:
         made = calibrate(
-            model, images, [group.tensor for group in groups], options=CalibrationOptions(),
+            graph, images, [group.tensor for group in groups],
             progress=lambda done, total: report("table", done, total),
         )  # fmt: skip
         table = made.table
+    table.check(model_sha256=sha256_of(graph), images_sha256=images.sha256)
     table.require(group.tensor for group in groups)
     watch.lap("table")
-
-    rounding: Callable[[float], float] = round_scale_to_half if config.half_scales else float
-    weights = _weights(model, nodes, config, report)
+    steps = Steps(model, images, table, config, report)
+    steps.equalize()
+    watch.lap("equalization")
+    steps.quantize_weights()
     watch.lap("weights")
-    groups = tuple(group for group in groups if set(group.readers) & set(nodes))
-    crops = _spread(images, config.choice_images)
-    start = config.method or "mse"
-    scales = {group.tensor: scale_of(table.threshold(group.tensor, start), rounding) for group in groups}
-    placed = place(model, scales, weights)
-    exact = SimulatedNetwork(model, means_of=nodes)
-    reference = exact.logits(crops)
-    if config.method is not None:
-        method = config.method
-        choices = tuple(Choice(g.tensor, method, table.threshold(g.tensor, method), 0.0) for g in groups)
-    else:
-        choices = choose_methods(
-            SimulatedNetwork(placed), table, groups, crops, reference, rounding=rounding,
-            progress=lambda done, total: report("choice", done, total),
-        )  # fmt: skip
-    scales = {choice.tensor: scale_of(choice.threshold, rounding) for choice in choices}
-    placed = place(model, scales, weights)
-    quality = {"choice": sqnr_db(reference, SimulatedNetwork(placed).logits(crops))}
+    steps.choose()
     watch.lap("choice")
-
-    biases: dict[str, npt.NDArray[np.float32]] = {}
-    if config.bias_correction:
-        crops = _spread(images, config.bias_images)
-        biases = corrected_biases(
-            SimulatedNetwork(placed, means_of=nodes), exact.channel_means(crops), placed, crops,
-            progress=lambda done, total: report("bias", done, total),
-        )  # fmt: skip
-        placed = place(model, scales, weights, biases=biases)
-        quality["bias"] = sqnr_db(exact.logits(crops), SimulatedNetwork(placed).logits(crops))
+    steps.correct_biases()
     watch.lap("bias")
-    return Quantized(placed, model, table, choices, weights, biases, quality, watch.seconds)
+    steps.decide_ends()
+    watch.lap("ends")
+    return Quantized(
+        model=steps.placed(),
+        base=steps.base,
+        table=table,
+        choices=steps.choices,
+        ends=steps.ends,
+        weights=steps.weights,
+        biases=steps.biases,
+        amax={tensor: entry.amax for tensor, entry in steps.ranges.items()},
+        sqnr_db=steps.sqnr_db,
+        seconds=watch.seconds,
+    )
 
 
 class _Watch:
@@ -171,36 +140,5 @@ class _Watch:
         self._last_ns = now_ns
 
 
-def _chosen_nodes(model: onnx.ModelProto, config: QuantizeConfig) -> tuple[str, ...]:
-    possible = quantizable_nodes(model)
-    unknown = [name for name in config.keep if name not in possible]
-    if unknown:
-        raise UsageError(f"keep: got {unknown[0]!r}, expected names of convolutions or linear layers of this graph")
-    linear = {node.name for node in model.graph.node if node.op_type == "Gemm"}
-    left_out = set(config.keep) | (set() if config.quantize_last else linear)
-    return tuple(name for name in possible if name not in left_out)
-
-
-def _weights(
-    model: onnx.ModelProto, nodes: tuple[str, ...], config: QuantizeConfig, report: Progress
-) -> dict[str, QuantizedWeight]:
-    editor = GraphEditor(model)
-    by_name = {node.name: node for node in editor.nodes}
-    dtype = np.float16 if config.half_scales else np.float32
-    weights = {}
-    for index, name in enumerate(nodes):
-        weights[name] = quantize_weight(
-            weight_of(editor, by_name[name]), method=config.weight_method, scale_dtype=dtype
-        )
-        report("weights", index + 1, len(nodes))
-    return weights
-
-
 def _ignore(*_: object) -> None:
     """For a caller who wants no progress."""
-
-
-def _spread(images: CalibrationImages, count: int) -> ImageArray:
-    """Up to ``count`` crops, evenly spread over all: uint8 (count, H, W, 3)."""
-    chosen = np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int))
-    return np.concatenate([images.read(int(index)) for index in chosen])

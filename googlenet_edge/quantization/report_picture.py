@@ -14,6 +14,7 @@ __all__ = ["COLORS", "histogram_svg", "key_svg", "number", "percent"]
 # Of middling lightness, so that they show on white and on black; and no two lines have the same dashes.
 COLORS: Final[dict[Method, tuple[str, str]]] = {
     "max": ("#8a8a8a", ""),
+    "expected-max": ("#dc2626", "12 3"),
     "percentile-99.9": ("#d97706", "2 2"),
     "percentile-99.99": ("#c026d3", "5 2"),
     "percentile-99.999": ("#7c3aed", "8 2"),
@@ -29,7 +30,7 @@ def histogram_svg(entry: TensorRange) -> str:
     """Return a picture of a tensor's histogram: values across, counts upward on a logarithmic scale."""
     width, height = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
     counts = entry.histogram.counts
-    end = max(entry.amax, len(counts) * entry.histogram.bin_width) or 1.0
+    end = max(*entry.thresholds.values(), len(counts) * entry.histogram.bin_width) or 1.0
     decades = max(1, math.ceil(math.log10(max(max(counts, default=1), 1) + 1)))
 
     def across(value: float) -> float:

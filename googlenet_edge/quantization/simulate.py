@@ -30,18 +30,29 @@ BATCH = 4
 class SimulatedNetwork:
     """A float32 or Q/DQ graph, uint8 (N, H, W, 3) BGR -> logits, on ONNX Runtime's CPU kernels in float32."""
 
-    def __init__(self, model: onnx.ModelProto, *, means_of: Sequence[str] = (), threads: int | None = None) -> None:
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        *,
+        means_of: Sequence[str] = (),
+        show: Sequence[str] = (),
+        threads: int | None = None,
+    ) -> None:
         """Open a session.
 
         Args:
             model: The graph; it is not changed.
             means_of: Nodes whose output's mean per channel shall be available from :meth:`channel_means`.
+            show: Tensors, float32, that shall be available from :meth:`tensors`.
             threads: Threads of ONNX Runtime; None leaves it to it.
         """
         copy = onnx.ModelProto()
         copy.CopyFrom(model)
         self._means_of = tuple(means_of)
         _add_means(copy, self._means_of)
+        self._shown = tuple(show)
+        outputs = {value.name for value in copy.graph.output}
+        copy.graph.output.extend(onnx.helper.make_empty_tensor_value_info(n) for n in self._shown if n not in outputs)
         self.scales = _make_changeable(copy, "QuantizeLinear", 1)
         """Name of the scale of each tensor with a Q/DQ pair."""
         self.biases = _make_changeable(copy, "Conv", 2) | _make_changeable(copy, "Gemm", 2)
@@ -73,6 +84,13 @@ class SimulatedNetwork:
             node: np.concatenate([found[index] for found in runs]).astype(np.float64).mean(axis=0)
             for index, node in enumerate(self._means_of)
         }
+
+    def tensors(self, images: ImageArray) -> dict[str, FloatArray]:
+        """Return each tensor of ``show``, float32 (N, ...), all of it at once: give it few images."""
+        if not self._shown:
+            return {}
+        runs = self._run(list(self._shown), images, None)
+        return {name: np.concatenate([found[index] for found in runs]) for index, name in enumerate(self._shown)}
 
     def _run(
         self, names: list[str], images: ImageArray, changes: Mapping[str, npt.ArrayLike] | None

@@ -21,7 +21,7 @@ from googlenet_edge.types import Interpolation
 
 __all__ = ["SCHEMA_VERSION", "CalibrationSettings", "CalibrationTable", "CompactHistogram", "TensorRange"]
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Raised by one whenever a field appears, goes or changes its meaning; only this very version is read."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -68,6 +68,8 @@ class TensorRange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """E[x] of each channel."""
     channel_amax: tuple[float, ...]
     """Largest ``|x|`` of each channel; 0 for a dead one."""
+    channel_expected: tuple[float, ...]
+    """What one image in 300 exceeds in each channel, extrapolated; at least ``channel_amax`` (see ``maxima.py``)."""
     histogram: CompactHistogram
 
     def __post_init__(self) -> None:
@@ -80,21 +82,27 @@ class TensorRange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             if set(found) != set(METHODS):
                 raise InputError(f"{where}: got {what} for {sorted(found)}, expected {sorted(METHODS)}")
         for method, threshold in self.thresholds.items():
-            if not 0 <= threshold <= self.amax or (threshold == 0) != self.dead:
+            highest = math.inf if method == "expected-max" else self.amax
+            if not (0 <= threshold <= highest and math.isfinite(threshold)) or (threshold == 0) != self.dead:
                 raise InputError(
                     f"{where}: got threshold {threshold} by {method}, expected above 0 and up to amax {self.amax}, "
                     "or 0 for a dead tensor"
                 )
         if not all(0 <= share <= 1 for share in self.clipped_share.values()):
             raise InputError(f"{where}: got clipped shares {dict(self.clipped_share)}, expected 0 to 1")
-        if len(self.channel_mean) != len(self.channel_amax):
+        if not len(self.channel_mean) == len(self.channel_amax) == len(self.channel_expected):
             raise InputError(
-                f"{where}: got {len(self.channel_mean)} means and {len(self.channel_amax)} maxima of channels"
+                f"{where}: got {len(self.channel_mean)} means and {len(self.channel_amax)} maxima of channels, and "
+                f"{len(self.channel_expected)} that are expected"
             )
         # Channels have the shortest form of their float32, which may be a little above the exact one.
         highest = self.amax * (1 + 1e-6)
         if not all(map(math.isfinite, self.channel_mean)) or not all(0 <= v <= highest for v in self.channel_amax):
             raise InputError(f"{where}: got a channel's mean or maximum that is not finite, or beyond amax {self.amax}")
+        if not all(
+            v <= expected < math.inf for v, expected in zip(self.channel_amax, self.channel_expected, strict=True)
+        ):
+            raise InputError(f"{where}: got a channel that is expected to stay below its maximum, or not finite")
 
     @property
     def dead_channels(self) -> tuple[int, ...]:

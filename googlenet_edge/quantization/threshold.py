@@ -1,7 +1,6 @@
 """From a histogram of ``|x|`` to a threshold: the value above which INT8 saturates.
 
-Every method reads the same :class:`~googlenet_edge.quantization.histogram.RangeHistogram`, so one run over the images
-gives them all. The scale of a tensor is threshold / 127.
+One run over the images gives the thresholds of all methods. The scale of a tensor is threshold / 127.
 """
 
 from __future__ import annotations
@@ -16,7 +15,10 @@ from googlenet_edge.quantization.histogram import RangeHistogram
 
 __all__ = ["METHODS", "Method", "clipped_share", "entropy", "mean_squared_error", "percentile", "thresholds"]
 
-Method: TypeAlias = Literal["max", "percentile-99.9", "percentile-99.99", "percentile-99.999", "entropy", "mse"]
+Method: TypeAlias = Literal[
+    "max", "expected-max", "percentile-99.9", "percentile-99.99", "percentile-99.999", "entropy", "mse"
+]
+"""``expected-max`` is what one image in 300 exceeds, extrapolated (see ``maxima.py``): the only one beyond ``max``."""
 
 METHODS: Final[tuple[Method, ...]] = get_args(Method)
 
@@ -28,12 +30,16 @@ ENTROPY_LEVELS: Final = 128
 MSE_CANDIDATES: Final = 128
 
 
-def thresholds(histogram: RangeHistogram) -> Mapping[Method, float]:
-    """Return the threshold of every method, above 0 and at most the largest value; all 0 for a dead tensor."""
+def thresholds(histogram: RangeHistogram, expected_amax: float = 0.0) -> Mapping[Method, float]:
+    """Return the threshold of every method, above 0 and at most the largest value; all 0 for a dead tensor.
+
+    Only ``expected-max`` may be larger: it is ``expected_amax``, and at least the largest value.
+    """
     if histogram.dead:
         return dict.fromkeys(METHODS, 0.0)
     return {
         "max": histogram.amax,
+        "expected-max": max(histogram.amax, expected_amax),
         "percentile-99.9": percentile(histogram, 99.9),
         "percentile-99.99": percentile(histogram, 99.99),
         "percentile-99.999": percentile(histogram, 99.999),

@@ -11,9 +11,11 @@ import numpy.typing as npt
 from googlenet_edge.errors import InputError
 from googlenet_edge.graph.half_check import round_scale_to_half
 
-__all__ = ["LEVELS", "QuantizedWeight", "WeightMethod", "quantize_weight", "usable_scale"]
+__all__ = ["LEVELS", "QuantizedWeight", "Rounding", "WeightMethod", "quantize_weight", "usable_scale"]
 
 WeightMethod: TypeAlias = Literal["max", "mse"]
+
+Rounding: TypeAlias = Literal["nearest", "gptq"]
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 

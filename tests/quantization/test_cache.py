@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from onnx.reference import ReferenceEvaluator
 
 from googlenet_edge.errors import CalibrationError, InputError, OutputError
-from googlenet_edge.quantization.cache import CalibrationCache, parse_cache, to_cache, write_cache
+from googlenet_edge.graph.store import sha256_of
+from googlenet_edge.quantization.cache import CalibrationCache, check_cache, parse_cache, to_cache, write_cache
 from googlenet_edge.quantization.cache_ranges import all_ranges, tensors_to_observe
 from googlenet_edge.quantization.images import CalibrationImages
 from googlenet_edge.quantization.placement import scale_groups
@@ -155,7 +156,8 @@ def test_any_bytes_are_a_cache_or_one_clear_error(content: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scales", "version"), [({"a\nb": 1.0}, 1), ({"": 1.0}, 1), ({" a": 1.0}, 1), ({"a": 0.1}, 1), ({}, 0)]
+    ("scales", "version"),
+    [({"a\nb": 1.0}, 1), ({"": 1.0}, 1), ({" a": 1.0}, 1), ({"a": 0.1}, 1), ({"a": 1e300}, 1), ({}, 0)],
 )
 def test_what_cannot_be_written_is_refused(scales: dict[str, float], version: int) -> None:
     with pytest.raises(InputError):
@@ -167,3 +169,63 @@ def test_files(tmp_path: Path) -> None:
     assert (tmp_path / "calibration.cache").read_text() == "TRT-100300-EntropyCalibration2\na: 3f800000\n"
     with pytest.raises(OutputError):
         write_cache(CalibrationCache({"a": 1.0}), tmp_path / "no" / "calibration.cache")
+
+
+class TestBeforeTheRun:
+    @pytest.mark.parametrize("version", [8600, 8601, 7103, 100300, 101303, 109999])
+    def test_nothing_is_written_when_all_is_well(
+        self, small_graph: onnx.ModelProto, small_tensors: tuple[str, ...], tmp_path: Path, version: int
+    ) -> None:
+        check_cache(small_graph, small_tensors, tmp_path / "new.cache", version=version)
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("version", [-8600, 0, 8, 86, 860, 10_300, 110_000, 1_003_000])
+    def test_versions_that_no_calibrating_tensorrt_has(
+        self, small_graph: onnx.ModelProto, small_tensors: tuple[str, ...], tmp_path: Path, version: int
+    ) -> None:
+        with pytest.raises(InputError, match=rf"got TensorRT {version}, expected.*10\.3\.0 is 100300"):
+            check_cache(small_graph, small_tensors, tmp_path / "new.cache", version=version)
+
+    def test_a_tensor_that_will_not_follow(
+        self, small_graph: onnx.ModelProto, small_tensors: tuple[str, ...], tmp_path: Path
+    ) -> None:
+        with pytest.raises(CalibrationError, match="'logits', made by Gemm 'fc'"):
+            check_cache(small_graph, [name for name in small_tensors if name != "logits"], tmp_path / "new.cache")
+
+    def test_a_name_that_does_not_fit(
+        self, small_graph: onnx.ModelProto, small_tensors: tuple[str, ...], tmp_path: Path
+    ) -> None:
+        model = onnx.ModelProto()
+        model.CopyFrom(small_graph)
+        for node in model.graph.node:
+            for names in (node.input, node.output):
+                names[:] = ["relu\n1" if name == "relu1" else name for name in names]
+        with pytest.raises(InputError, match=r"'relu\\n1', expected one that fits on a line"):
+            check_cache(model, small_tensors, tmp_path / "new.cache")
+
+    def test_only_a_cache_is_replaced(
+        self, small_graph: onnx.ModelProto, small_tensors: tuple[str, ...], tmp_path: Path
+    ) -> None:
+        for content in (b"", b"TRT-8600-EntropyCalibration2\nold: 3c010204\n"):
+            (tmp_path / "old.cache").write_bytes(content)
+            check_cache(small_graph, small_tensors, tmp_path / "old.cache")
+        (tmp_path / "diary").write_bytes(b"dear diary")
+        with pytest.raises(OutputError, match=r"'.*diary': there is a file that is no calibration cache"):
+            check_cache(small_graph, small_tensors, tmp_path / "diary")
+        assert (tmp_path / "diary").read_bytes() == b"dear diary"
+        for impossible in (tmp_path, tmp_path / "no" / "cache"):
+            with pytest.raises(OutputError, match="cannot be written"):
+                check_cache(small_graph, small_tensors, impossible)
+
+
+def test_ranges_that_float32_does_not_hold_are_an_error_not_a_crash(
+    small_graph: onnx.ModelProto, small_table: CalibrationTable
+) -> None:
+    """The head multiplies by a constant, which may be anything."""
+    model = onnx.ModelProto()
+    model.CopyFrom(small_graph)
+    factor = next(tensor for tensor in model.graph.initializer if tensor.name == "input.multiplier")
+    factor.CopyFrom(onnx.numpy_helper.from_array(np.full((1, 3, 1, 1), 3e38, np.float32), factor.name))
+    table = msgspec.structs.replace(small_table, model_sha256=sha256_of(model))
+    with pytest.raises(InputError, match=r"'input\.mul': got scale inf"):
+        to_cache(table, model)

@@ -138,6 +138,8 @@ def test_a_saved_state_comes_back_to_the_bit(tmp_path_factory: pytest.TempPathFa
     )  # fmt: skip
     assert back.channel_sum.tolist() == observation.channel_sum.tolist()
     assert back.channel_amax.tolist() == observation.channel_amax.tolist()
+    assert back.maxima.count == len(rows)
+    assert back.maxima.expected().tolist() == observation.maxima.expected().tolist()
 
 
 def test_a_state_that_cannot_be_kept_costs_nothing_but_a_warning(

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import onnx
@@ -18,6 +19,7 @@ from googlenet_edge.graph.session import OnnxRunner
 from googlenet_edge.graph.verify import sqnr_db
 from googlenet_edge.quantization.bias import corrected_biases, depth_levels
 from googlenet_edge.quantization.choose import choose_methods, scale_of
+from googlenet_edge.quantization.ends import WORTH_DB_PER_PERCENT
 from googlenet_edge.quantization.images import CalibrationImages, ImageOptions, collect_images
 from googlenet_edge.quantization.placement import place, quantizable_nodes, scale_groups
 from googlenet_edge.quantization.quantize import QuantizeConfig, Quantized, quantize_int8
@@ -37,7 +39,7 @@ def images(make_images: Callable[..., Path], small_rule: CropRule, tmp_path: Pat
 
 @pytest.fixture
 def quantized(small_graph: onnx.ModelProto, images: CalibrationImages) -> Quantized:
-    return quantize_int8(small_graph, images)
+    return quantize_int8(small_graph, images, QuantizeConfig(first="int8"))
 
 
 def float_logits(model: onnx.ModelProto, images: CalibrationImages) -> Floats:
@@ -54,10 +56,10 @@ def test_a_changed_scale_is_a_graph_placed_with_that_scale(
     small_graph: onnx.ModelProto, quantized: Quantized, images: CalibrationImages
 ) -> None:
     crops = images.read(0, 8)
-    network = SimulatedNetwork(place(small_graph, quantized.scales, quantized.weights))
+    network = SimulatedNetwork(place(quantized.base, quantized.scales, quantized.weights))
     wide = {tensor: 3 * scale for tensor, scale in quantized.scales.items()}
     changed = network.logits(crops, {network.scales[tensor]: scale for tensor, scale in wide.items()})
-    placed = SimulatedNetwork(place(small_graph, wide, quantized.weights)).logits(crops)
+    placed = SimulatedNetwork(place(quantized.base, wide, quantized.weights)).logits(crops)
     assert changed == pytest.approx(placed, abs=1e-5)
     assert not np.allclose(changed, network.logits(crops))
 
@@ -69,8 +71,11 @@ def test_the_result_is_near_float_and_says_how_it_came_about(
     assert sqnr_db(reference, SimulatedNetwork(quantized.model).logits(images.read(0, len(images)))) > 25
     assert {choice.tensor for choice in quantized.choices} == {"input.add", "pool1"}
     assert all(choice.method in METHODS and choice.threshold > 0 for choice in quantized.choices)
-    assert set(quantized.seconds) == {"table", "weights", "choice", "bias"}
-    assert set(quantized.sqnr_db) == {"choice", "bias"}
+    assert list(quantized.seconds) == ["table", "equalization", "weights", "choice", "bias", "ends"]
+    assert list(quantized.sqnr_db)[:4] == [
+        "weight scales by max", "weights rounded by gptq", "thresholds chosen", "thresholds of all images",
+    ]  # fmt: skip
+    assert set(quantized.amax) == {"input.add", "pool1", "flatten"}
     # FP16 holds every scale; the linear layer stays float.
     for scale in (*quantized.scales.values(), *(float(s) for w in quantized.weights.values() for s in w.scales)):
         assert float(np.float16(scale)) == scale
@@ -82,8 +87,10 @@ def test_the_choice_is_no_worse_than_any_single_method(
 ) -> None:
     crops, reference = images.read(0, len(images)), float_logits(small_graph, images)
     groups = [group for group in scale_groups(small_graph) if group.tensor in quantized.scales]
-    network = SimulatedNetwork(place(small_graph, quantized.scales, quantized.weights))
-    choices = choose_methods(network, quantized.table, groups, crops, reference, rounding=float)
+    ranges = {tensor: quantized.table[tensor] for tensor in quantized.scales}
+    weights = quantize_int8(small_graph, images, QuantizeConfig(equalization=0, method="max", first="int8")).weights
+    network = SimulatedNetwork(place(small_graph, quantized.scales, weights))
+    choices = choose_methods(network, ranges, groups, crops, reference, rounding=float)
 
     def error(thresholds: dict[str, float]) -> float:
         feeds = {network.scales[tensor]: scale_of(t, float) for tensor, t in thresholds.items()}
@@ -100,8 +107,8 @@ def test_bias_correction_brings_the_means_back(
 ) -> None:
     crops, nodes = images.read(0, len(images)), ("conv1", "a.conv", "b.conv")
     # Thresholds that clip far too much, so that the means move.
-    model = place(small_graph, {tensor: 0.3 * s for tensor, s in quantized.scales.items()}, quantized.weights)
-    expected = SimulatedNetwork(small_graph, means_of=nodes).channel_means(crops)
+    model = place(quantized.base, {tensor: 0.3 * s for tensor, s in quantized.scales.items()}, quantized.weights)
+    expected = SimulatedNetwork(quantized.base, means_of=nodes).channel_means(crops)
     network = SimulatedNetwork(model, means_of=nodes)
     before = network.channel_means(crops)
     biases = corrected_biases(network, expected, model, crops)
@@ -109,7 +116,7 @@ def test_bias_correction_brings_the_means_back(
     for name in nodes:
         assert np.abs(after[name] - expected[name]).max() < 1e-4
     assert max(np.abs(before[name] - expected[name]).max() for name in nodes) > 0.01
-    placed = place(model=small_graph, scales=quantized.scales, weights=quantized.weights, biases=biases)
+    placed = place(model=quantized.base, scales=quantized.scales, weights=quantized.weights, biases=biases)
     editor = GraphEditor(placed)
     conv1 = next(node for node in editor.nodes if node.name == "conv1")
     assert np.asarray(editor.constant(conv1.input[2])) == pytest.approx(biases["conv1"])
@@ -122,16 +129,68 @@ def test_levels_follow_the_graph(small_graph: onnx.ModelProto) -> None:
 
 def test_options(small_graph: onnx.ModelProto, images: CalibrationImages) -> None:
     config = QuantizeConfig(
-        method="max", weight_method="max", bias_correction=False, keep=("conv1",), quantize_last=True, half_scales=False
-    )
+        method="max", weight_method="mse", rounding="nearest", equalization=0, bias_correction=False, keep=("conv1",),
+        last="int8", half_scales=False,
+    )  # fmt: skip
     found = quantize_int8(small_graph, images, config)
     assert {choice.method for choice in found.choices} == {"max"}
     assert set(found.weights) == {"a.conv", "b.conv", "fc"}
     assert set(found.scales) == {"pool1", "flatten"}
     assert found.scales["pool1"] == pytest.approx(found.table.threshold("pool1", "max") / 127)
-    assert "bias" not in found.sqnr_db
+    assert list(found.sqnr_db) == ["weight scales by max", "weight scales by mse", "thresholds of all images"]
+    assert found.ends == ()
+    assert found.base.SerializeToString(deterministic=True) == small_graph.SerializeToString(deterministic=True)
     again = quantize_int8(small_graph, images, config, table=found.table)
     assert again.model.SerializeToString(deterministic=True) == found.model.SerializeToString(deterministic=True)
+
+
+def test_the_ends_are_measured(small_graph: onnx.ModelProto, images: CalibrationImages) -> None:
+    found = quantize_int8(small_graph, images, QuantizeConfig(method="expected-max"))
+    first, last = found.ends
+    assert (first.node, last.node) == ("conv1", "fc")
+    crops = images.read(0, len(images))
+    reference = float_logits(small_graph, images)
+    for end in (first, last):
+        assert end.in_int8 == (end.node in found.weights)
+        assert 0 < end.macs_percent < 100
+        assert end.in_int8 == (end.float_sqnr_db - end.int8_sqnr_db <= WORTH_DB_PER_PERCENT * end.macs_percent)
+    assert first.macs_percent > 10 * last.macs_percent
+    # The last one does more harm than the thousandth of the work that it is: what was measured is what one measures.
+    forced = quantize_int8(small_graph, images, QuantizeConfig(method="expected-max", last="int8"), table=found.table)
+    assert "fc" in forced.weights
+    assert "flatten" in forced.scales
+    quality = [sqnr_db(reference, SimulatedNetwork(q.model).logits(crops)) for q in (found, forced)]
+    assert quality[0] > quality[1]
+
+
+def test_biases_that_do_harm_are_not_corrected(
+    small_graph: onnx.ModelProto, images: CalibrationImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = quantize_int8(small_graph, images, QuantizeConfig(method="max", bias_correction=False, first="int8"))
+    monkeypatch.setattr(
+        "googlenet_edge.quantization.steps.corrected_biases",
+        lambda *_, **__: {"conv1": np.full(4, 9.0, np.float32)},
+    )
+    found = quantize_int8(small_graph, images, QuantizeConfig(method="max", first="int8"), table=plain.table)
+    assert found.sqnr_db["biases corrected"] < found.sqnr_db["biases as they were"]
+    assert found.biases == {}
+    assert found.model.SerializeToString(deterministic=True) == plain.model.SerializeToString(deterministic=True)
+
+
+def test_thresholds_are_judged_on_images_that_they_do_not_come_from(
+    small_graph: onnx.ModelProto, make_images: Callable[..., Path], small_rule: CropRule, tmp_path: Path
+) -> None:
+    """Every second image is flat grey: thresholds from these would ruin the others, which only judging those tells."""
+    folder = make_images(tmp_path / "images", 16)
+    for index, path in enumerate(sorted(folder.iterdir(), key=lambda path: path.name)):
+        if index % 2 == 0:
+            cv2.imwrite(str(path), np.full((40, 40, 3), 128 + index % 3, np.uint8))
+    with collect_images(folder, small_rule, ImageOptions(count=16)) as mixed:
+        found = quantize_int8(small_graph, mixed)
+        reference = SimulatedNetwork(small_graph).logits(mixed.read(0, 16))
+        assert sqnr_db(reference, SimulatedNetwork(found.model).logits(mixed.read(0, 16))) > 20
+    # On the held-out images, the grey ones' thresholds were as bad as they look; those of all images are not.
+    assert found.sqnr_db["thresholds chosen"] < 10 < found.sqnr_db["thresholds of all images"]
 
 
 def test_layers_can_be_left_out_afterwards(
@@ -154,6 +213,8 @@ def test_what_is_asked_wrongly() -> None:
         QuantizeConfig(method="median")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="expected 1 or more"):
         QuantizeConfig(choice_images=0)
+    with pytest.raises(UsageError, match=r"equalization: got 1\.5"):
+        QuantizeConfig(equalization=1.5)
 
 
 def test_a_name_that_is_not_in_the_graph(small_graph: onnx.ModelProto, images: CalibrationImages) -> None:
@@ -169,7 +230,7 @@ def test_sensitivity_names_the_layer_that_hurts(
     scales = {**quantized.scales, "input.add": quantized.scales["input.add"] / 10}
     told: list[tuple[int, int]] = []
     found = measure_sensitivity(
-        small_graph,
+        quantized.base,
         scales,
         quantized.weights,
         crops,
@@ -182,7 +243,7 @@ def test_sensitivity_names_the_layer_that_hurts(
     assert worst.kept_sqnr_db == max(layer.kept_sqnr_db for layer in found)
     assert all(layer.macs > 0 and 0 <= layer.alone_agreement <= 1 for layer in found)
     assert told[-1] == (3, 3)
-    (only,) = measure_sensitivity(small_graph, scales, quantized.weights, crops, reference, candidates=["a.conv"])
+    (only,) = measure_sensitivity(quantized.base, scales, quantized.weights, crops, reference, candidates=["a.conv"])
     assert only.node == "a.conv"
 
 

@@ -35,6 +35,7 @@ def ranges(draw: st.DrawFn, name: str) -> TensorRange:
     return TensorRange(
         tensor=name, amax=amax, dead=dead, thresholds=found, clipped_share=shares, histogram=histogram,
         channel_mean=tuple(mean for mean, _ in channels), channel_amax=tuple(amax for _, amax in channels),
+        channel_expected=tuple(amax * draw(st.floats(1, 3)) for _, amax in channels),
     )  # fmt: skip
 
 
@@ -43,7 +44,7 @@ def tables(draw: st.DrawFn) -> CalibrationTable:
     names = draw(st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=3, unique=True))
     text = draw(st.text(max_size=20))
     return CalibrationTable(
-        schema_version=1,
+        schema_version=2,
         created="2025-01-31T12:00:00Z",
         model_sha256="a" * 64,
         images_sha256="b" * 64,
@@ -70,7 +71,7 @@ def test_a_round_trip_gives_the_same_table(table: CalibrationTable) -> None:
 
 def test_it_can_be_read_by_people(small_table: CalibrationTable) -> None:
     lines = encode_table(small_table).decode().splitlines()
-    assert lines[1] == ' "schema_version": 1,'
+    assert lines[1] == ' "schema_version": 2,'
     assert any(line.strip().startswith('"channel_mean": [') and line.count(",") > 2 for line in lines)
     assert len(lines) < 60 * len(small_table.tensors)
 
@@ -128,8 +129,8 @@ def _delete(fields: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (_set("schema_version", 2), "schema_version 2, expected 1; upgrade"),
-        (_set("schema_version", 0), "schema_version 0, expected 1; calibrate again"),
+        (_set("schema_version", 3), "schema_version 3, expected 2; upgrade"),
+        (_set("schema_version", 1), "schema_version 1, expected 2; calibrate again"),
         (_set("surprise", 1), "surprise"),
         (_set("tensors.0.surprise", 1), "surprise"),
         (_set("settings.surprise", 1), "surprise"),
@@ -143,6 +144,9 @@ def _delete(fields: Any) -> None:
         (_delete, "thresholds for"),
         (_set("tensors.0.clipped_share.max", 2), "clipped shares"),
         (_set("tensors.0.channel_mean", [0.0]), "1 means and 3 maxima"),
+        (_set("tensors.0.channel_expected", [0.0]), "and 1 that are expected"),
+        (_set("tensors.0.channel_expected", [0.0, 0.0, 0.0]), "expected to stay below its maximum"),
+        (_set("tensors.0.thresholds.expected-max", -1.0), "threshold -1.0 by expected-max"),
         (_set("tensors.0.channel_amax", [0.0, -1.0, 0.0]), "not finite, or beyond"),
         (_set("tensors.0.tensor", ""), "empty name"),
         (_set("tensors.0.tensor", "pool1"), "'pool1' twice"),
