@@ -37,7 +37,7 @@ from googlenet_edge.graph.store import sha256_of
 from googlenet_edge.quantization.images import ImageOptions, collect_images
 from googlenet_edge.types import CropRule
 from tools.quantizers.evaluator import Score, load_frames, logits_of, score
-from tools.quantizers.peers import PEERS, Peer, setup
+from tools.quantizers.peers import ABLATIONS, PEERS, Peer, setup
 from tools.quantizers.process import Limits
 from tools.quantizers.results import Result, key_of, rank, save_json
 from tools.quantizers.stages import Comparison, compare_one
@@ -67,6 +67,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--images", default="calibration", help="folder of images (default: %(default)s)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[32, 128, 512], metavar="N", help="calibration images")
     parser.add_argument("--peers", nargs="+", choices=names, default=names, metavar="PEER", help=f"some of {names}")
+    parser.add_argument("--ablations", action="store_true", help="also ours with one of its options on, or one off")
     parser.add_argument("--eval-split", choices=["selection", "test"], default="test", help="(default: %(default)s)")
     parser.add_argument("--eval-count", type=int, default=1000, help="scenes to judge by (default: %(default)s)")
     parser.add_argument("--memory-limit-mb", type=int, default=12_000, help="for each tool (default: %(default)s)")
@@ -129,6 +130,7 @@ def compare(arguments: argparse.Namespace, console: Console) -> int:
         )  # fmt: skip
         float32 = score(reference, reference, frames.truth)
         peers = [peer for peer in PEERS if peer.name in arguments.peers]
+        peers += ABLATIONS if arguments.ablations else ()
         results: list[Result] = []
         sets: list[dict[str, object]] = []
         for size in sorted(set(arguments.sizes)):

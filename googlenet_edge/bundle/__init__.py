@@ -18,11 +18,13 @@ from googlenet_edge.bundle.manifest import (
     Accuracy,
     Artefact,
     BundleFacts,
+    Comparison,
     FileRecord,
     GoldenRecord,
     Lineage,
     Manifest,
     Precision,
+    PrecisionRow,
     Step,
 )
 from googlenet_edge.bundle.reader import MANIFEST_NAME, Bundle, GoldenFrames
@@ -34,11 +36,13 @@ __all__ = [
     "Artefact",
     "Bundle",
     "BundleFacts",
+    "Comparison",
     "FileRecord",
     "GoldenFrames",
     "GoldenRecord",
     "Lineage",
     "Manifest",
     "Precision",
+    "PrecisionRow",
     "Step",
 ]

@@ -19,12 +19,12 @@ from googlenet_edge.errors import BundleError, InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["decode_manifest", "encode_manifest"]
+__all__ = ["decode_manifest", "encode_manifest", "listed_files"]
 
 # Short facts first, long lists last: so a person who opens the file reads the interesting part on the first screen.
 _ORDER = (
     "schema_version", "name", "form", "precision", "created", "graph", "golden", "files", "crop", "input", "outputs",
-    "normalization", "accuracy", "lineage", "steps", "tools", "labels", "nodes",
+    "normalization", "accuracy", "comparison", "lineage", "steps", "tools", "labels", "nodes",
 )  # fmt: skip
 
 
@@ -35,12 +35,12 @@ def encode_manifest(manifest: Manifest) -> bytes:
     """
     try:
         fields: dict[str, Any] = msgspec.to_builtins(manifest, enc_hook=_plain_number)
-        for agreement in _agreements(fields):
-            sqnr_db = agreement["sqnr_db"]
+        for entry in _with_sqnr(fields):
+            sqnr_db = entry["sqnr_db"]
             if not sqnr_db > -math.inf:  # NaN compares false
                 raise InputError(f"manifest: got an SQNR of {sqnr_db} dB, expected a number above -inf")
             if sqnr_db == math.inf:
-                agreement["sqnr_db"] = None
+                entry["sqnr_db"] = None
         text = msgspec.json.encode({key: fields[key] for key in _ORDER})
         _convert(msgspec.json.decode(text))
     except (msgspec.ValidationError, TypeError) as error:
@@ -75,6 +75,22 @@ def decode_manifest(data: bytes, source: str) -> Manifest:
     return manifest
 
 
+def listed_files(data: bytes, source: str) -> set[str]:
+    """Return the names of the files that a manifest lists, also one of another schema version, which may be replaced.
+
+    Raises :class:`BundleError` for what is no manifest at all.
+    """
+    try:
+        fields = msgspec.json.decode(data)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        fields = None
+    if isinstance(fields, dict) and type(fields.get("schema_version")) is int:
+        names = {str(record.get("name")) for record in _items(fields.get("files"))}
+        if fields["schema_version"] != SCHEMA_VERSION and names:
+            return names
+    return {record.name for record in decode_manifest(data, source).files}
+
+
 _COPY_AGAIN = "copy the bundle again, or make it again with `googlenet-edge deploy`"
 
 
@@ -96,9 +112,9 @@ def _check_version(fields: dict[str, Any], source: str) -> None:
 
 
 def _convert(fields: dict[str, Any]) -> Manifest:
-    for agreement in _agreements(fields):
-        if agreement.get("sqnr_db", 0.0) is None:
-            agreement["sqnr_db"] = math.inf
+    for entry in _with_sqnr(fields):
+        if entry.get("sqnr_db", 0.0) is None:
+            entry["sqnr_db"] = math.inf
     return msgspec.convert(fields, Manifest)
 
 
@@ -109,14 +125,18 @@ def _plain_number(value: object) -> object:
     raise TypeError(f"got {value!r} of type {type(value).__name__}, expected what JSON can hold")
 
 
-def _agreements(fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield every agreement of fields that may have any shape: what is wrong with them is found by the conversion."""
-    steps = fields.get("steps")
-    for step in steps if isinstance(steps, list | tuple) else ():
-        agreements = step.get("agreements") if isinstance(step, dict) else None
-        for agreement in agreements if isinstance(agreements, list | tuple) else ():
-            if isinstance(agreement, dict):
-                yield agreement
+def _with_sqnr(fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield every part with an SQNR of fields that may have any shape: what is wrong is found by the conversion."""
+    for step in _items(fields.get("steps")):
+        yield from _items(step.get("agreements"))
+    comparison = fields.get("comparison")
+    if isinstance(comparison, dict):
+        yield from _items(comparison.get("rows"))
+
+
+def _items(value: object) -> Iterator[dict[str, Any]]:
+    """Yield the dictionaries of a list; nothing of anything else."""
+    return (item for item in (value if isinstance(value, list | tuple) else ()) if isinstance(item, dict))
 
 
 def _difference(value: Any, known: Any, path: str) -> str | None:

@@ -14,15 +14,17 @@ __all__ = [
     "Accuracy",
     "Artefact",
     "BundleFacts",
+    "Comparison",
     "FileRecord",
     "GoldenRecord",
     "Lineage",
     "Manifest",
     "Precision",
+    "PrecisionRow",
     "Step",
 ]
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Raised by one whenever a field appears, goes or changes its meaning; only this very version is read."""
 
 Precision: TypeAlias = Literal["fp32", "fp16", "int8"]
@@ -79,6 +81,57 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
+class PrecisionRow:
+    """One precision of the same network on a labelled set; intervals are those of 95 % confidence."""
+
+    precision: Precision
+    top1_percent: float
+    top1_low_percent: float
+    top1_high_percent: float
+    top5_percent: float
+    agreement_percent: float
+    """Images with the same best class as the float32 network."""
+    sqnr_db: float
+    """Of the logits over all images, against the float32 network; inf if equal."""
+    size_bytes: int
+    """Of the ONNX file."""
+    difference_points: float
+    """Top-1 less that of the float32 network, in percentage points."""
+    difference_low_points: float
+    difference_high_points: float
+
+    def __post_init__(self) -> None:
+        shares = (self.top1_low_percent, self.top1_percent, self.top1_high_percent)
+        differences = (self.difference_low_points, self.difference_points, self.difference_high_points)
+        if self.precision not in get_args(Precision):
+            raise InputError(f"precision: got {self.precision!r}, expected one of {', '.join(get_args(Precision))}")
+        if (
+            list(shares) != sorted(shares)
+            or list(differences) != sorted(differences)
+            or not 0 <= shares[0] <= shares[2] <= 100
+            or not self.top1_percent <= self.top5_percent <= 100
+            or not 0 <= self.agreement_percent <= 100
+            or self.size_bytes < 1
+        ):
+            raise InputError(f"precision row: got {self}, expected low <= value <= high, and percentages from 0 to 100")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Every precision that was judged when the bundle was made, on the same images, the float32 network first."""
+
+    dataset: str
+    count: int
+    """Images evaluated."""
+    rows: tuple[PrecisionRow, ...]
+
+    def __post_init__(self) -> None:
+        names = [row.precision for row in self.rows]
+        if self.count < 1 or names[:1] != ["fp32"] or len(set(names)) != len(names):
+            raise InputError(f"comparison: got {self.count} images, rows {names}, expected fp32 first, and each once")
+
+
+@dataclass(frozen=True)
 class Step:
     """One arrow of the path, for example "export" or "simplify", and how well its result agrees with what went in."""
 
@@ -94,7 +147,7 @@ class Lineage:
 
     checkpoint: Artefact
     calibration_images_sha256: str | None = None
-    """Of the calibration set's manifest; None unless the precision was calibrated."""
+    """Over the bytes of all calibration crops; None unless the precision was calibrated."""
 
     def __post_init__(self) -> None:
         if self.calibration_images_sha256 is not None:
@@ -133,6 +186,9 @@ class BundleFacts:
     """For information: the graph does it."""
     lineage: Lineage
     accuracy: tuple[Accuracy, ...] = ()
+    """Of the deployed precision."""
+    comparison: Comparison | None = None
+    """What the precision costs; None for fp32, and where no labelled set was given."""
     steps: tuple[Step, ...] = ()
     tools: Mapping[str, str] = field(default_factory=dict)
     """Name and version of everything that had a part in making the graph."""

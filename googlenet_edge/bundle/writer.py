@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from googlenet_edge import __version__
-from googlenet_edge.bundle.codec import decode_manifest, encode_manifest
+from googlenet_edge.bundle.codec import encode_manifest, listed_files
 from googlenet_edge.bundle.manifest import SCHEMA_VERSION, BundleFacts, FileRecord, GoldenRecord, Manifest
 from googlenet_edge.bundle.reader import MANIFEST_NAME, Bundle, GoldenFrames, sha256_of
 from googlenet_edge.errors import BundleError, InputError, OutputError
@@ -144,8 +144,8 @@ def _check_replaceable(target: Path, *, overwrite: bool) -> None:
     if not overwrite:
         raise BundleError(f"{source}: there is one already; give another folder, or overwrite=True (--overwrite)")
     # Only what the bundle itself lists is deleted with it: never a file that someone put beside it.
-    manifest = decode_manifest((target / MANIFEST_NAME).read_bytes(), f"{source}: {MANIFEST_NAME}")
-    foreign = sorted(present - {MANIFEST_NAME} - {record.name for record in manifest.files})
+    listed = listed_files((target / MANIFEST_NAME).read_bytes(), f"{source}: {MANIFEST_NAME}")
+    foreign = sorted(present - {MANIFEST_NAME} - listed)
     if foreign:
         raise BundleError(f"{source}: it also holds {foreign[0]!r}, which would be lost; move that away first")
 

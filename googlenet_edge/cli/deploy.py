@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    import argparse
 
-    from googlenet_edge.deploy import Deployment
+    from googlenet_edge.deploy import DeployConfig
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -39,19 +37,91 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="frames to prove each step on (default: demo scene)",
     )
     parser.add_argument(
-        "--eval", dest="dataset", metavar="DATASET", help="measure the accuracy and put it in the bundle"
+        "--eval",
+        dest="dataset",
+        metavar="DATASET",
+        help="measure the accuracy and put it in the bundle; nothing else reads this set",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is already there")
+    _configure_precision(parser)
+
+
+def _configure_precision(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "precision",
+        "FP16 and INT8 are judged on the CPU as a card computes them, and refused if they cost more accuracy than "
+        "allowed. Beside the bundle stay DIR.calibration.json, which the next run reuses, and DIR.quantization.json, "
+        "which says how INT8 came about.",
+    )
+    group.add_argument("--precision", default="fp32", metavar="P", help="fp32, fp16 or int8 (default: fp32)")
+    group.add_argument(
+        "--images",
+        metavar="SOURCE",
+        help="calibration images, for int8: a folder, a quoted glob, a video file, a camera, or demo:; for fp16 they "
+        "are optional, and the ranges that they give are compared with what FP16 holds",
+    )
+    group.add_argument("--count", type=int, metavar="N", help="so many calibration images at most (default: 512)")
+    group.add_argument(
+        "--select",
+        metavar="DATASET",
+        help="labelled images, other than those of --eval, on which int8 chooses layers to keep in floating point if "
+        "it would cost more than the budget",
+    )
+    group.add_argument(
+        "--accuracy-budget",
+        type=float,
+        metavar="POINTS",
+        help="percentage points of top-1 that may be lost against FP32 (default: 0.1)",
+    )
+    group.add_argument(
+        "--keep",
+        action="append",
+        default=[],
+        metavar="NODE",
+        help="leave this node out of int8 (for fp16: in FP32); may be repeated",
+    )
+    group.add_argument(
+        "--high-precision", metavar="P", help="what int8's other operations compute in: fp16 (default) or fp32"
+    )
+    group.add_argument("--method", metavar="NAME", help="one threshold method for all tensors (default: by effect)")
+    group.add_argument("--weights", metavar="NAME", help="how weights are rounded to int8")
+    group.add_argument("--no-bias-correction", action="store_true", help="leave the biases as they are")
+    group.add_argument(
+        "--sensitivity", action="store_true", help="measure what each layer costs, also if it is not needed"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Deploy, and print what each step did to the results."""
+    """Deploy, and print what each step did to the results, and what the precision costs."""
     from rich.console import Console
 
-    from googlenet_edge.deploy import DeployConfig, deploy
+    from googlenet_edge.cli.deploy_display import Display
+    from googlenet_edge.cli.deploy_tables import print_deployment, print_search, print_verdict
+    from googlenet_edge.deploy import AccuracyError, deploy
+
+    config = _config(arguments)
+    console = Console(highlight=False)
+    try:
+        with Display() as display:
+            deployment = deploy(
+                arguments.checkpoint, arguments.output, config, progress=display.say, counts=display.count
+            )
+            display.say("done")
+    except AccuracyError as error:
+        if error.search is not None:
+            print_search(error.search, console)
+        if error.verdict is not None:
+            print_verdict(error.verdict.comparison, console)
+        raise
+    print_deployment(deployment, console)
+    return 0
+
+
+def _config(arguments: argparse.Namespace) -> DeployConfig:
+    from googlenet_edge.deploy import DeployConfig, PrecisionConfig
     from googlenet_edge.model.normalization import parse_normalization
 
-    config = DeployConfig(
+    return DeployConfig(
         labels=arguments.labels,
         form=arguments.form,
         class_count=arguments.classes,
@@ -61,49 +131,18 @@ def run(arguments: argparse.Namespace) -> int:
         name=arguments.name,
         frames=arguments.frames,
         evaluate_on=arguments.dataset,
+        precision=PrecisionConfig(
+            precision=arguments.precision,
+            images=arguments.images,
+            count=arguments.count,
+            method=arguments.method,
+            weights=arguments.weights,
+            bias_correction=not arguments.no_bias_correction,
+            keep=tuple(arguments.keep),
+            high_precision=arguments.high_precision,
+            sensitivity=arguments.sensitivity,
+            select_on=arguments.select,
+            accuracy_budget=arguments.accuracy_budget,
+        ),
         overwrite=arguments.overwrite,
-    )
-    messages = Console(stderr=True, highlight=False)
-    started = time.monotonic()
-
-    def progress(step: str) -> None:
-        messages.print(f"{time.monotonic() - started:6.1f} s  {step}", markup=False)
-
-    deployment = deploy(arguments.checkpoint, arguments.output, config, progress=progress)
-    progress("done")
-    _print(deployment, Console(highlight=False))
-    return 0
-
-
-def _print(deployment: Deployment, console: Console) -> None:
-    from rich.table import Table
-
-    manifest = deployment.bundle.manifest
-    table = Table(title="Each step against the one before it", title_justify="left")
-    for heading in ("step", "batch", "frames", "max abs error", "SQNR dB", "top-1 agreement"):
-        table.add_column(heading, justify="left" if heading == "step" else "right")
-    for step in deployment.steps:
-        for agreement in step.agreements:
-            table.add_row(
-                step.name,
-                str(agreement.batch),
-                str(agreement.frames),
-                f"{agreement.max_abs_error:.2e}",
-                f"{agreement.sqnr_db:.1f}",
-                f"{100 * agreement.top1_agreement:.2f} %",
-            )
-    console.print(table)
-    if deployment.accuracy is not None:
-        accuracy = deployment.accuracy
-        console.print(
-            f"top-1 {accuracy.top1_percent:.2f} %, top-5 {accuracy.top5_percent:.2f} % "
-            f"({accuracy.count} images of {accuracy.dataset})",
-            markup=False,
-        )
-    graph = manifest.record(manifest.graph)
-    gmacs = sum(row.macs for row in manifest.nodes) / 1e9
-    console.print(
-        f"{deployment.bundle.path}: {manifest.name}, {manifest.form} form, {len(manifest.labels)} classes, "
-        f"{manifest.precision}, {gmacs:.2f} GMAC, {graph.size_bytes / 1e6:.1f} MB",
-        markup=False,
     )

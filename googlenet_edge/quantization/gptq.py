@@ -31,7 +31,8 @@ DAMPING: Final = 0.01
 
 _PATCHES_PER_IMAGE: Final = 256
 _BLOCK: Final = 64
-_BATCH: Final = 4
+_BATCH: Final = 2
+"""All tensors of so many images are in memory together, 20 MB of GoogLeNet's for each."""
 
 _Window: TypeAlias = "tuple[str, tuple[int, ...], tuple[int, ...], tuple[int, ...]]"
 """Tensor, kernel, strides, pads: nodes that look at the same have the same moments."""
@@ -73,11 +74,16 @@ def input_moments(
         for window in windows:
             patches = _patches(values[window[0]], window, random)
             moments = patches.T @ patches
-            sums[window] = sums[window] + moments if window in sums else moments
+            if window in sums:
+                sums[window] += moments
+            else:
+                sums[window] = moments
             counts[window] += len(patches)
         if progress is not None:
             progress(start + len(batch), len(images))
-    return {name: sums[window] / np.float32(counts[window]) for window, names in windows.items() for name in names}
+    for window, count in counts.items():
+        sums[window] /= np.float32(count)
+    return {name: sums[window] for window, names in windows.items() for name in names}
 
 
 def round_by_moments(weight: FloatArray, quantized: QuantizedWeight, moments: FloatArray) -> QuantizedWeight:

@@ -12,7 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from googlenet_edge.bundle import Accuracy, Artefact, Bundle, BundleFacts, FileRecord, GoldenRecord, Lineage, Manifest
+from googlenet_edge.bundle import (
+    Accuracy,
+    Artefact,
+    Bundle,
+    BundleFacts,
+    Comparison,
+    FileRecord,
+    GoldenRecord,
+    Lineage,
+    Manifest,
+    PrecisionRow,
+)
 from googlenet_edge.bundle.codec import decode_manifest, encode_manifest
 from googlenet_edge.errors import BundleError, InputError
 from googlenet_edge.types import TensorSpec
@@ -36,7 +47,7 @@ def test_what_is_written_is_read_back(manifest: Manifest) -> None:
 
 def test_the_json_is_plain_indented_and_begins_with_its_version(manifest: Manifest) -> None:
     text = encode_manifest(manifest).decode()
-    assert text.startswith('{\n  "schema_version": 1,\n  "name": "tiny",\n')
+    assert text.startswith('{\n  "schema_version": 2,\n  "name": "tiny",\n')
     assert text.endswith("}\n")
 
     def refuse(constant: str) -> float:
@@ -53,7 +64,7 @@ def test_any_label_and_figure_comes_back(tiny_facts: BundleFacts, labels: list[s
     record = FileRecord("a", "0" * 64, 1)
     facts = replace(tiny_facts, labels=tuple(labels), accuracy=(Accuracy("x", 3, top1, 100.0),))
     manifest = Manifest(
-        **vars(facts), schema_version=1, created="2025-01-31T12:00:00Z", graph="a", golden=GoldenRecord("a", 1, 0.5),
+        **vars(facts), schema_version=2, created="2025-01-31T12:00:00Z", graph="a", golden=GoldenRecord("a", 1, 0.5),
         files=(record,),
     )  # fmt: skip
     assert decode_manifest(encode_manifest(manifest), "m") == manifest
@@ -99,15 +110,15 @@ def test_an_sqnr_of_minus_infinity_is_not_taken_for_plus_infinity(manifest: Mani
         (b"\xff\xfe", "no JSON"),
         (b"\x00" * 50, "no JSON"),
         (b"[" * 200_000, "no JSON"),
-        (b"[]", "m: got no integer schema_version, expected 1"),
+        (b"[]", "m: got no integer schema_version, expected 2"),
         (b"null", "no integer schema_version"),
         (b"{}", "no integer schema_version"),
         (b'{"schema_version": "1"}', "no integer schema_version"),
         (b'{"schema_version": true}', "no integer schema_version"),
-        (b'{"schema_version": 1}', "missing required field"),
-        (b'{"schema_version": 1, "steps": 5}', "missing required field|Expected"),
-        (b'{"schema_version": 1, "steps": [5, {"agreements": [7]}]}', "missing required field|Expected"),
-        (b'{"schema_version": 2}', r"got schema_version 2, made by a newer .* \(unknown\); this one reads 1"),
+        (b'{"schema_version": 2}', "missing required field"),
+        (b'{"schema_version": 2, "steps": 5}', "missing required field|Expected"),
+        (b'{"schema_version": 2, "steps": [5, {"agreements": [7]}]}', "missing required field|Expected"),
+        (b'{"schema_version": 3}', r"got schema_version 3, made by a newer .* \(unknown\); this one reads 2"),
         (b'{"schema_version": 9, "tools": {"googlenet_edge": "3.1"}}', r"newer googlenet_edge \(3\.1\).*upgrade"),
         (b'{"schema_version": 0, "tools": 4}', "an older googlenet_edge .*make the bundle again"),
     ],
@@ -154,7 +165,7 @@ def put(*path: str | int, value: Any) -> Callable[[dict[str, Any]], None]:
         (put("steps", 0, "agreements", 0, "max_abs_error", value=None), "Expected `float`, got `null`"),
         (put("lineage", "calibration_images_sha256", value="12"), "sha256 of the calibration images"),
         (lambda fields: fields["crop"].pop("crop_px"), r"got no field \$\.crop\.crop_px"),
-        (put("presicion", value="fp32"), r"got the field \$\.presicion, expected exactly those of schema version 1"),
+        (put("presicion", value="fp32"), r"got the field \$\.presicion, expected exactly those of schema version 2"),
         (put("crop", "mean", value=0.5), r"got the field \$\.crop\.mean"),
         (put("steps", 0, "agreements", 0, "psnr", value=1), r"got the field \$\.steps\[0\]\.agreements\[0\]\.psnr"),
     ],
@@ -194,3 +205,46 @@ def test_facts_are_checked_when_they_are_stated(
 ) -> None:
     with pytest.raises(InputError, match=message):
         make(tiny_facts)
+
+
+def precision_row(precision: Any = "fp32", **changes: Any) -> PrecisionRow:
+    return replace(PrecisionRow(precision, 98.0, 97.0, 98.5, 99.5, 100.0, math.inf, 2117, 0.0, -0.2, 0.2), **changes)
+
+
+def test_a_comparison_comes_back_with_its_infinite_sqnr(manifest: Manifest) -> None:
+    rows = (precision_row(), precision_row("int8", sqnr_db=22.5, difference_points=-0.1))
+    compared = replace(manifest, comparison=Comparison("demo:test", 500, rows))
+    text = encode_manifest(compared)
+    assert json.loads(text)["comparison"]["rows"][0]["sqnr_db"] is None
+    assert decode_manifest(text, "m") == compared
+    with pytest.raises(InputError, match="SQNR of nan"):
+        encode_manifest(replace(manifest, comparison=Comparison("x", 1, (precision_row(sqnr_db=math.nan),))))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"precision": "int4"},
+        {"top1_percent": 99.0},
+        {"top5_percent": 97.0},
+        {"top1_high_percent": 101.0},
+        {"difference_points": 0.3},
+        {"agreement_percent": -1.0},
+        {"size_bytes": 0},
+    ],
+)
+def test_an_impossible_row_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="precision"):
+        precision_row(**changes)
+
+
+def test_a_comparison_begins_with_float32() -> None:
+    for rows in ((), (precision_row("int8"),), (precision_row(), precision_row())):
+        with pytest.raises(InputError, match="expected fp32 first"):
+            Comparison("demo:test", 5, rows)
+
+
+@pytest.mark.parametrize("value", [5, [], {"rows": 7}, {"rows": [3]}, {"dataset": "x", "count": 1, "rows": []}])
+def test_a_comparison_of_another_shape_is_damage(manifest: Manifest, value: object) -> None:
+    with pytest.raises(BundleError):
+        decode_manifest(altered(manifest, lambda fields: fields.update(comparison=value)), "m")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -172,3 +173,28 @@ def test_parts_that_do_not_fit_together(tmp_path: Path, tiny_facts: BundleFacts,
     with pytest.raises(InputError, match="0 < tolerance <= 1"):
         write_bundle(tmp_path / "b", tiny_facts, graph=b"x", golden=tiny_golden, tolerance=0.0)
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("version", [1, 99])
+def test_a_bundle_of_another_version_can_be_replaced(
+    tiny_bundle: Path, tiny_facts: BundleFacts, tiny_golden: GoldenFrames, tiny_graph_path: Path, version: int
+) -> None:
+    """Else its owner would have to delete it by hand after an upgrade; but still nothing that it does not list."""
+    path = tiny_bundle / "bundle.json"
+    fields = json.loads(path.read_text())
+    fields["schema_version"] = version
+    fields["unheard_of"] = True
+    path.write_text(json.dumps(fields))
+
+    def write() -> None:
+        write_bundle(
+            tiny_bundle, tiny_facts, graph=tiny_graph_path.read_bytes(), golden=tiny_golden, tolerance=1e-4,
+            overwrite=True,
+        )  # fmt: skip
+
+    (tiny_bundle / "thesis.txt").write_text("mine")
+    with pytest.raises(BundleError, match=r"thesis\.txt"):
+        write()
+    (tiny_bundle / "thesis.txt").unlink()
+    write()
+    assert Bundle.open(tiny_bundle).manifest.schema_version == 2

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["PEERS", "TOOLS", "Environment", "Peer", "find_environment", "setup", "variables"]
+__all__ = ["ABLATIONS", "PEERS", "TOOLS", "Environment", "Peer", "find_environment", "setup", "variables"]
 
 TOOLS = Path(__file__).resolve().parents[1]
 
@@ -28,6 +28,7 @@ class Peer:
     options: dict[str, Any] = field(default_factory=dict)
     note: str = ""
     """What a reader of the table has to know."""
+    ranked: bool = True
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,28 @@ PEERS: tuple[Peer, ...] = (
     ),
 )  # fmt: skip
 """In the order of the table."""
+
+
+def _without(name: str, note: str, **options: Any) -> Peer:
+    return Peer(f"ours: {name}", "", "ours", options, note, ranked=False)
+
+
+_PLAIN: dict[str, Any] = {
+    "method": "max", "rounding": "nearest", "equalization": 0.0, "bias_correction": False, "first": "int8",
+}  # fmt: skip
+ABLATIONS: tuple[Peer, ...] = (
+    _without("plain", "max thresholds and weight scales, nearest rounding, nothing else", **_PLAIN),
+    _without("plain + mse", "plain, with MSE-optimal weight scales", **_PLAIN | {"weight_method": "mse"}),
+    _without("plain + bias", "plain, with bias correction", **_PLAIN | {"bias_correction": True}),
+    _without("plain + gptq", "plain, with weights rounded by second moments", **_PLAIN | {"rounding": "gptq"}),
+    _without("plain + choice", "plain, with the threshold method chosen per tensor", **_PLAIN | {"method": None}),
+    _without("no equalization", "all but equalization", equalization=0.0),
+    _without("no gptq", "all but second-moment rounding", rounding="nearest"),
+    _without("no choice", "all, with max for every tensor", method="max"),
+    _without("no bias", "all but bias correction", bias_correction=False),
+    _without("mse", "all, with MSE-optimal weight scales", weight_method="mse"),
+)
+"""Ours with one of its options on, or one off: what each gains. They have no rank."""
 
 
 def find_environment(peer: Peer, folder: Path) -> Environment:

@@ -71,6 +71,8 @@ class Result:
     build: Build | None = None
     keys: Mapping[str, str] = field(default_factory=dict)
     """Of each part, a hash over all that it depends on."""
+    ranked: bool = True
+    """Whether it competes; ours with an option left out does not."""
 
     @property
     def problem(self) -> str | None:
@@ -88,7 +90,7 @@ class Result:
 
 def rank(results: Iterable[Result]) -> dict[str, int]:
     """Return the place of each peer by SQNR, best first, among results of one size that TensorRT accepts."""
-    ranked = [result for result in results if result.problem is None]
+    ranked = [result for result in results if result.ranked and result.problem is None]
     ranked.sort(key=lambda result: -result.score.sqnr_db if result.score and result.score.sqnr_db is not None else 0)
     return {result.peer: place for place, result in enumerate(ranked, 1)}
 

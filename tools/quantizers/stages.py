@@ -53,14 +53,16 @@ def compare_one(
     comparison: Comparison, peer: Peer, crops: Path, count: int, *, progress: Progress, say: Callable[[str], None]
 ) -> Result:
     """Return the result of one peer with so many images, as far as possible from what is there already."""
-    folder = comparison.folder / f"{peer.name}-{count}"
+    folder = comparison.folder / f"{peer.name.replace(': ', '-').replace(' ', '-')}-{count}"
     folder.mkdir(parents=True, exist_ok=True)
     old = None if comparison.fresh else load_result(folder / "result.json")
     before = old.keys if old else {}
     try:
         environment = find_environment(peer, comparison.environments)
     except FileNotFoundError as error:
-        result = Result(peer.name, count, peer.note, peer.options, Calibrated("not installed", str(error)))
+        result = Result(
+            peer.name, count, peer.note, peer.options, Calibrated("not installed", str(error)), ranked=peer.ranked
+        )
         save_result(result, folder / "result.json")
         return result
     key = key_of(
@@ -73,7 +75,9 @@ def compare_one(
     else:
         say("quantizing")
         calibrated = _calibrate(comparison, peer, environment, crops, folder)
-        result = Result(peer.name, count, peer.note, peer.options, calibrated, keys={"calibrated": key})
+        result = Result(
+            peer.name, count, peer.note, peer.options, calibrated, keys={"calibrated": key}, ranked=peer.ranked
+        )
     if result.calibrated.status == "ok":
         result = _judge(comparison, result, model, progress, say)
     save_result(result, folder / "result.json")
