@@ -84,7 +84,14 @@ def _configure_precision(parser: argparse.ArgumentParser) -> None:
         "--high-precision", metavar="P", help="what int8's other operations compute in: fp16 (default) or fp32"
     )
     group.add_argument("--method", metavar="NAME", help="one threshold method for all tensors (default: by effect)")
-    group.add_argument("--weights", metavar="NAME", help="how weights are rounded to int8")
+    group.add_argument("--weights", metavar="NAME", help="scales of the weights: max (default) or mse")
+    group.add_argument("--rounding", metavar="NAME", help="how weights are rounded: gptq (default) or nearest")
+    group.add_argument(
+        "--equalization",
+        type=float,
+        metavar="X",
+        help="how far channels are made alike in range, 0 to 1 (default: 0.5)",
+    )
     group.add_argument("--no-bias-correction", action="store_true", help="leave the biases as they are")
     group.add_argument(
         "--sensitivity", action="store_true", help="measure what each layer costs, also if it is not needed"
@@ -137,6 +144,8 @@ def _config(arguments: argparse.Namespace) -> DeployConfig:
             count=arguments.count,
             method=arguments.method,
             weights=arguments.weights,
+            rounding=arguments.rounding,
+            equalization=arguments.equalization,
             bias_correction=not arguments.no_bias_correction,
             keep=tuple(arguments.keep),
             high_precision=arguments.high_precision,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from googlenet_edge.deploy import Deployment
     from googlenet_edge.deploy.precision import Outcome
     from googlenet_edge.quantization.budget import BudgetSearch
+    from googlenet_edge.quantization.quantize import Quantized
     from googlenet_edge.quantization.sensitivity import LayerSensitivity
 
 __all__ = ["print_deployment", "print_search", "print_verdict"]
@@ -97,6 +99,7 @@ def _print_outcome(outcome: Outcome, console: Console) -> None:
         for warning in calibration.table.images.warnings:
             console.print(f"calibration images: {warning.message}", soft_wrap=True, markup=False)
     if int8 is not None:
+        _print_quantized(int8.quantized, console)
         if int8.selection is not None:
             print_search(int8.selection.search, console)
         if outcome.config.precision.sensitivity:
@@ -135,15 +138,41 @@ def print_search(search: BudgetSearch, console: Console) -> None:
     console.print(f"selection set with these kept: {search.after_percent:.2f} %", soft_wrap=True)
 
 
+def _print_quantized(quantized: Quantized, console: Console) -> None:
+    """Print what each step gained, which methods were chosen, and what was decided about the ends."""
+    console.print("SQNR of the logits on held-out calibration images, after each step:")
+    for step, quality in quantized.sqnr_db.items():
+        console.print(f"  {quality:6.2f} dB  {step}", markup=False)
+    methods = Counter(choice.method for choice in quantized.choices)
+    console.print(
+        "thresholds by " + ", ".join(f"{method} ({count} tensors)" for method, count in methods.most_common()),
+        soft_wrap=True,
+        markup=False,
+    )
+    for end in quantized.ends:
+        console.print(
+            f"{end.node}: {end.int8_sqnr_db:.2f} dB in INT8, {end.float_sqnr_db:.2f} dB in floating point, "
+            f"{end.macs_percent:.3g} % of the work: in {'INT8' if end.in_int8 else 'floating point'}",
+            soft_wrap=True,
+            markup=False,
+        )
+
+
 def _print_sensitivity(layers: tuple[LayerSensitivity, ...], console: Console) -> None:
-    console.print("sensitivity: SQNR of the logits in dB with one layer alone in INT8, and with all but that one")
-    table = Table("layer", "row", "alone", "all but it", "GMAC", box=box.SIMPLE_HEAD, pad_edge=False)
+    console.print(
+        "sensitivity, on calibration images: SQNR of the logits and top-1 agreement with FP32, with one layer alone in "
+        "INT8, and with all in INT8 but that one",
+        soft_wrap=True,
+    )
+    table = Table(
+        "layer", "row", "alone dB", "agrees", "all but it dB", "agrees", "GMAC", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     table.columns[0].overflow = "fold"
     for column in table.columns[2:]:
         column.justify = "right"
     for layer in sorted(layers, key=lambda layer: layer.alone_sqnr_db):
         table.add_row(
-            escape(layer.node), escape(layer.row), f"{layer.alone_sqnr_db:.1f}", f"{layer.kept_sqnr_db:.1f}",
-            f"{layer.macs / 1e9:.3f}",
+            escape(layer.node), escape(layer.row), f"{layer.alone_sqnr_db:.1f}", f"{100 * layer.alone_agreement:.1f} %",
+            f"{layer.kept_sqnr_db:.1f}", f"{100 * layer.kept_agreement:.1f} %", f"{layer.macs / 1e9:.3f}",
         )  # fmt: skip
     console.print(table)

@@ -12,7 +12,7 @@ from googlenet_edge.errors import UsageError
 from googlenet_edge.quantization.images import ImageOptions
 from googlenet_edge.quantization.quantize import QuantizeConfig
 from googlenet_edge.quantization.threshold import METHODS, Method
-from googlenet_edge.quantization.weights import WeightMethod
+from googlenet_edge.quantization.weights import Rounding, WeightMethod
 from googlenet_edge.types import Normalization
 
 __all__ = ["DEMO_CHECKPOINT", "DeployConfig", "HighPrecision", "PrecisionConfig"]
@@ -25,7 +25,16 @@ HighPrecision: TypeAlias = Literal["fp16", "fp32"]
 
 _DEFAULT_BUDGET_POINTS: Final = 0.1
 
-_OF_INT8: Final = ("method", "weights", "bias_correction", "high_precision", "sensitivity", "select_on")
+_OF_INT8: Final = (
+    "method",
+    "weights",
+    "rounding",
+    "equalization",
+    "bias_correction",
+    "high_precision",
+    "sensitivity",
+    "select_on",
+)
 _OF_BOTH: Final = ("images", "count", "keep", "accuracy_budget")
 
 
@@ -42,6 +51,11 @@ class PrecisionConfig:
     method: Method | None = None
     """One threshold method for every tensor; None chooses for each by its effect on the logits."""
     weights: WeightMethod | None = None
+    """How the scales of the weights are found."""
+    rounding: Rounding | None = None
+    """How weights are rounded."""
+    equalization: float | None = None
+    """How far the ranges of a tensor's channels are made alike, 0 to 1."""
     bias_correction: bool = True
     keep: tuple[str, ...] = ()
     """Nodes that stay out of INT8; for FP16, nodes that stay in FP32."""
@@ -76,6 +90,10 @@ class PrecisionConfig:
             raise UsageError(f"--high-precision: got {self.high_precision!r}, expected fp16 or fp32")
         if self.weights not in (None, *get_args(WeightMethod)):
             raise UsageError(f"--weights: got {self.weights!r}, expected one of {', '.join(get_args(WeightMethod))}")
+        if self.rounding not in (None, *get_args(Rounding)):
+            raise UsageError(f"--rounding: got {self.rounding!r}, expected one of {', '.join(get_args(Rounding))}")
+        if self.equalization is not None and not 0 <= self.equalization <= 1:
+            raise UsageError(f"--equalization: got {self.equalization}, expected 0 to 1")
         if self.method not in (None, *METHODS):
             raise UsageError(f"--method: got {self.method!r}, expected one of {', '.join(METHODS)}, or none to choose")
         if not (math.isfinite(self.budget_points) and 0 <= self.budget_points <= 100):
@@ -106,7 +124,11 @@ class PrecisionConfig:
         config = QuantizeConfig(
             method=self.method, bias_correction=self.bias_correction, half_scales=self.half, keep=self.keep
         )
-        return config if self.weights is None else replace(config, weight_method=self.weights)
+        if self.weights is not None:
+            config = replace(config, weight_method=self.weights)
+        if self.rounding is not None:
+            config = replace(config, rounding=self.rounding)
+        return config if self.equalization is None else replace(config, equalization=self.equalization)
 
 
 @dataclass(frozen=True, kw_only=True)

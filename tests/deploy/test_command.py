@@ -54,6 +54,8 @@ def test_the_table(
     assert any(re.match(r"conv2\.conv conv2 [\d.]+ 50\.00 %", line) for line in lines)
     assert any(line.startswith("not in INT8: ") for line in lines)
     assert any(line.startswith("conv3.conv conv3") for line in lines)  # the sensitivity
+    assert any(line.endswith("dB weights rounded by gptq") for line in lines)
+    assert any(line.startswith("conv1.conv: ") and line.endswith(("in INT8", "in floating point")) for line in lines)
     assert "only 24 images" in printed
 
 
@@ -99,6 +101,8 @@ def test_wrong_usage_is_exit_code_2(
         (("--precision", "fp16", "--count", "5"), "--count: got 5 without --images"),
         ((*int8, "--method", "median"), "--method: got 'median'"),
         ((*int8, "--weights", "none"), "--weights: got 'none'"),
+        ((*int8, "--rounding", "up"), "--rounding: got 'up'"),
+        ((*int8, "--equalization", "2"), "--equalization: got 2.0"),
         ((*int8, "--high-precision", "bf16"), "--high-precision: got 'bf16'"),
         ((*int8, "--accuracy-budget", "nan"), "--accuracy-budget: got nan"),
         ((*int8, "--accuracy-budget", "-1"), "--accuracy-budget: got -1.0"),
