@@ -20,7 +20,6 @@ from googlenet_edge.graph.rows import node_rows
 from googlenet_edge.graph.verify import sqnr_db
 from googlenet_edge.quantization.budget import BudgetSearch, RankedLayer, rank_layers, search_budget
 from googlenet_edge.quantization.images import CalibrationImages
-from googlenet_edge.quantization.placement import place
 from googlenet_edge.quantization.quantize import Quantized
 from googlenet_edge.quantization.sensitivity import LayerSensitivity, measure_sensitivity
 from googlenet_edge.quantization.simulate import SimulatedNetwork
@@ -57,10 +56,10 @@ class Sensitivities:
         crops = np.concatenate([self.images.read(int(index)) for index in chosen])
         quantized = self.quantized
         reference = SimulatedNetwork(quantized.base).logits(crops)
-        placed = place(quantized.base, quantized.scales, quantized.weights)
+        placed = quantized.model
         self.all_sqnr_db = sqnr_db(reference, SimulatedNetwork(placed).logits(crops))
         self.layers = measure_sensitivity(
-            quantized.base, quantized.scales, quantized.weights, crops, reference,
+            quantized.base, quantized.scales, quantized.weights, crops, reference, biases=quantized.biases,
             progress=lambda done, total: self.counts("sensitivity", done, total),
         )  # fmt: skip
 

@@ -58,7 +58,8 @@ def corrected_biases(
     """
     editor = GraphEditor(model)
     nodes = tuple(name for name in expected if name in quantized.biases)
-    biases = {name: np.asarray(editor.constant(quantized.biases[name]), np.float32) for name in nodes}
+    own = {node.name: node.input[2] for node in editor.nodes if node.name in nodes}
+    biases = {name: np.asarray(editor.constant(own[name]), np.float32) for name in nodes}
     levels = depth_levels(model, nodes)
     for index, level in enumerate(levels):
         found = quantized.channel_means(images, {quantized.biases[name]: biases[name] for name in nodes})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 from googlenet_edge.errors import UsageError
 from googlenet_edge.quantization.ends import EndRule
@@ -37,7 +37,7 @@ class QuantizeConfig:
     first: EndRule = "measure"
     """Whether the first layer goes into INT8."""
     last: EndRule = "measure"
-    """Whether the last layer, if it is linear, does."""
+    """Whether the last layer does: GoogLeNet's linear one."""
     choice_images: int = 32
     bias_images: int = 64
     moment_images: int = 96
@@ -45,6 +45,16 @@ class QuantizeConfig:
     def __post_init__(self) -> None:
         if self.method is not None and self.method not in METHODS:
             raise UsageError(f"method: got {self.method!r}, expected one of {', '.join(METHODS)}, or none to choose")
+        for name, value, known in (
+            ("weight_method", self.weight_method, get_args(WeightMethod)),
+            ("rounding", self.rounding, get_args(Rounding)),
+            ("first", self.first, get_args(EndRule)),
+            ("last", self.last, get_args(EndRule)),
+        ):
+            if value not in known:
+                raise UsageError(f"{name}: got {value!r}, expected one of {', '.join(known)}")
+        if isinstance(self.keep, str):
+            raise UsageError(f"keep: got the text {self.keep!r}, expected a tuple of node names")
         counts = (self.choice_images, self.bias_images, self.moment_images)
         if min(counts) < 1:
             raise UsageError(f"images: got {counts} for choice, bias and moments, expected 1 or more")

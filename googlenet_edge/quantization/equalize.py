@@ -87,7 +87,7 @@ def _makers(editor: GraphEditor, tensor: str, able: set[str]) -> list[onnx.NodeP
     if node is None:
         return [None]
     if node.op_type == "Conv":
-        return [node if _plain(node) and node.name in able else None]
+        return [node if _plain(editor, node) and node.name in able else None]
     if node.op_type not in _PASSING or (node.op_type == "Concat" and attribute(node, "axis") != 1):
         return [None]
     if any(editor.sole_reader(name) is None for name in node.input):
@@ -103,11 +103,15 @@ def _readers(editor: GraphEditor, tensor: str, able: set[str]) -> Iterator[onnx.
         if node.op_type == "MaxPool" and len(node.output) == 1:
             yield from _readers(editor, node.output[0], able)
         else:
-            yield node if node.op_type == "Conv" and _plain(node) and node.name in able else None
+            yield node if node.op_type == "Conv" and _plain(editor, node) and node.name in able else None
 
 
-def _plain(node: onnx.NodeProto) -> bool:
-    return bool(attribute(node, "group", 1) == 1)
+def _plain(editor: GraphEditor, node: onnx.NodeProto) -> bool:
+    """Whether a convolution is one over planes, of all channels, with constants for weights and bias."""
+    constants = [editor.constant(name) for name in node.input[1:] if name]
+    weight = constants[0]
+    plain = weight is not None and weight.ndim == 4 and attribute(node, "group", 1) == 1
+    return plain and all(value is not None for value in constants)
 
 
 def _scale_output(editor: GraphEditor, node: onnx.NodeProto, factors: npt.NDArray[np.float32]) -> int:

@@ -45,7 +45,7 @@ def input_moments(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, FloatArray]:
-    """Return E[x x^T] over patches x of each node's input, float32 (inputs, inputs), by node name.
+    """Return E[x x^T], but for a factor, over patches x of each node's input: float32 (inputs, inputs), by node name.
 
     ``inputs`` is input channels x kernel height x kernel width, in the order of the node's weights. A node that looks
     at its input in another way than through an undilated window (or that is grouped) is left out.
@@ -68,11 +68,15 @@ def input_moments(
     random = np.random.default_rng(0)
     sums: dict[_Window, FloatArray] = {}
     counts = dict.fromkeys(windows, 0)
+    sizes: dict[_Window, float | None] = {}
     for start in range(0, len(images), _BATCH):
         batch = images[start : start + _BATCH]
         values = network.tensors(batch)
         for window in windows:
             patches = _patches(values[window[0]], window, random)
+            # Only the proportions of the moments count; so they are taken of values around 1, which cannot overflow.
+            sizes[window] = sizes.get(window) or float(np.abs(patches).max(initial=0.0)) or None
+            patches = patches / np.float32(sizes[window] or 1.0)
             moments = patches.T @ patches
             if window in sums:
                 sums[window] += moments

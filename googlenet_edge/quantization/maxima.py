@@ -66,4 +66,5 @@ class ImageMaxima:
         variance = np.maximum(self.squares / max(1, self.count) - np.square(mean), 0.0)
         spread = np.sqrt(6 * variance) / math.pi
         level = mean + spread * (-math.log(-math.log1p(-1 / RETURN_IMAGES)) - _EULER)
-        return np.asarray(np.maximum(level, self.largest), np.float64)
+        highest = float(np.finfo(np.float32).max)
+        return np.asarray(np.minimum(np.maximum(level, self.largest), highest), np.float64)

@@ -63,6 +63,11 @@ def scale_groups(model: onnx.ModelProto) -> tuple[ScaleGroup, ...]:
         raise GraphError(
             "got a graph with Q/DQ nodes, expected the float32 graph; quantize the graph of an fp32 bundle"
         )
+    names = [node.name for node in editor.nodes]
+    if "" in names or len(set(names)) < len(names):
+        raise GraphError(
+            "got a graph whose nodes have no names, or the same ones, expected each its own; simplify it first"
+        )
     members: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
     for node in editor.nodes:
         if _quantizable(editor, node):

@@ -47,7 +47,7 @@ class Quantized:
     amax: Mapping[str, float] = field(repr=False)
     """Largest ``|x|`` of each calibrated tensor of ``base``."""
     sqnr_db: Mapping[str, float]
-    """SQNR of the logits after each step, in order, on calibration images that were held out: see ``steps.py``."""
+    """SQNR of the logits after each step, in order, on the calibration images of ``halves.py`` that judge."""
     seconds: Mapping[str, float]
     """Time of each step: ``table``, ``equalization``, ``weights``, ``choice``, ``bias``, ``ends``."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,7 +45,7 @@ def measure_sensitivity(
     images: ImageArray,
     reference: FloatArray,
     *,
-    candidates: Sequence[str] | None = None,
+    biases: Mapping[str, FloatArray] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[LayerSensitivity, ...]:
     """Measure each of the layers that ``weights`` puts into INT8, in the order of the graph.
@@ -56,16 +56,21 @@ def measure_sensitivity(
         weights: The int8 weights of each layer that can be in INT8, by node name.
         images: Calibration crops, uint8 (N, H, W, 3) BGR.
         reference: The float32 network's logits for them, float32 (N, classes).
-        candidates: Measure only these; None for all.
+        biases: Corrected biases of layers in INT8, by node name; a layer that is kept has its own.
         progress: Told how many layers are done, and of how many.
     """
     rows = {row.node: row for row in node_rows(model)}
-    names = [name for name in rows if name in weights and (candidates is None or name in candidates)]
+    names = [name for name in rows if name in weights]
     found = []
     for index, name in enumerate(names):
-        alone = _agreement(place(model, scales, {name: weights[name]}), images, reference)
+        corrected = biases or {}
+        own = {name: corrected[name]} if name in corrected else {}
+        rest = {other: bias for other, bias in corrected.items() if other != name}
+        alone = _agreement(place(model, scales, {name: weights[name]}, biases=own), images, reference)
         others = {other: weight for other, weight in weights.items() if other != name}
-        kept = _agreement(place(model, scales, others), images, reference) if others else (float("inf"), 1.0)
+        kept = (
+            _agreement(place(model, scales, others, biases=rest), images, reference) if others else (float("inf"), 1.0)
+        )
         found.append(LayerSensitivity(name, rows[name].row, rows[name].macs, *alone, *kept))
         if progress is not None:
             progress(index + 1, len(names))

@@ -48,6 +48,7 @@ class SimulatedNetwork:
         """
         copy = onnx.ModelProto()
         copy.CopyFrom(model)
+        _separate_biases(copy)
         self._means_of = tuple(means_of)
         _add_means(copy, self._means_of)
         self._shown = tuple(show)
@@ -122,6 +123,22 @@ def _add_means(model: onnx.ModelProto, nodes: Sequence[str]) -> None:
             mean = onnx.helper.make_node("Identity", [source], [mean_names(name)])
         model.graph.node.append(mean)
         model.graph.output.append(onnx.helper.make_empty_tensor_value_info(mean_names(name)))
+
+
+def _separate_biases(model: onnx.ModelProto) -> None:
+    """Give every layer a bias of its own: to change one must not change another's."""
+    initializers = {tensor.name: tensor for tensor in model.graph.initializer}
+    taken: set[str] = set()
+    for node in model.graph.node:
+        if node.op_type not in ("Conv", "Gemm") or len(node.input) < 3 or node.input[2] not in initializers:
+            continue
+        if node.input[2] in taken:
+            copy = onnx.TensorProto()
+            copy.CopyFrom(initializers[node.input[2]])
+            copy.name = f"{node.input[2]}.of.{node.output[0]}"
+            model.graph.initializer.append(copy)
+            node.input[2] = copy.name
+        taken.add(node.input[2])
 
 
 def _make_changeable(model: onnx.ModelProto, operator: str, position: int) -> dict[str, str]:

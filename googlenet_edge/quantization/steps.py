@@ -1,10 +1,7 @@
-"""The steps from a float32 graph and its calibration table to INT8, in their order, each measured.
+"""The steps from a float32 graph and its calibration table to INT8, in their order, each measured on held-out images.
 
-Half of the images, every second one, set the thresholds that are tried; on the other half they are judged, as they are
-and with their contrast raised. What a camera sees varies more than any calibration set, and of a threshold that is too
-low, nothing shows on images like those that it comes from: by them alone, thresholds were chosen that cost 10 dB and
-more on the demo's selection set, which the raised contrast gives away. In the end the thresholds of the chosen methods
-are those of all images.
+What is held out are thresholds (see ``halves.py``): equalization and rounding go by all images, and in the end the
+thresholds of the chosen methods are those of all images.
 """
 
 from __future__ import annotations
@@ -15,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from googlenet_edge.errors import GraphError, InputError, UsageError
 from googlenet_edge.graph.editor import GraphEditor
 from googlenet_edge.graph.half_check import round_scale_to_half
 from googlenet_edge.graph.rows import node_rows
@@ -26,22 +24,21 @@ from googlenet_edge.quantization.config import Progress, QuantizeConfig
 from googlenet_edge.quantization.ends import EndLayer, stays_in_float
 from googlenet_edge.quantization.equalize import equalize
 from googlenet_edge.quantization.gptq import input_moments, round_by_moments
+from googlenet_edge.quantization.halves import Halves
 from googlenet_edge.quantization.images import CalibrationImages
 from googlenet_edge.quantization.observe import observe
 from googlenet_edge.quantization.placement import ScaleGroup, place, quantizable_nodes, scale_groups, weight_of
 from googlenet_edge.quantization.simulate import SimulatedNetwork
 from googlenet_edge.quantization.table import CalibrationTable, TensorRange
 from googlenet_edge.quantization.threshold import Method
-from googlenet_edge.quantization.weights import QuantizedWeight, quantize_weight
-from googlenet_edge.types import ImageArray
+from googlenet_edge.quantization.weights import QuantizedWeight, WeightMethod, quantize_weight
 
 __all__ = ["Steps"]
 
-_FEWEST_TO_HALVE = 8
-"""With fewer images, thresholds are judged on the images that they come from: half of so few says nothing at all."""
-
-_CONTRAST = 1.6
-"""What the contrast is raised by, around middle grey, to judge."""
+_NO_HALF = (
+    "FP16 cannot hold it: take FP32 for what is not INT8 (half_scales=False; --high-precision fp32), or scale the "
+    "weights before it down"
+)
 
 _START: Method = "expected-max"
 """The method of every tensor until one is chosen."""
@@ -64,14 +61,16 @@ class Steps:
         self._nodes = tuple(name for name in able if name not in config.keep)
         # Until they are measured: the first layer in INT8, the last one not.
         self._first, self._last = able[0], able[-1]
-        self._floating = {self._last} if config.last != "int8" and len(able) > 1 else set()
+        self._floating = {self._last} if config.last != "int8" and len(self._nodes) > 1 else set()
         if config.first == "float":
             self._floating.add(self._first)
-        halved = len(images) >= _FEWEST_TO_HALVE
-        self._seen = range(0, len(images), 2) if halved else range(len(images))
-        self._held_out = range(1, len(images), 2) if halved else range(len(images))
-        crops = self._spread(self._held_out, config.choice_images)
-        self._crops = np.concatenate([crops, _raised(crops)])
+        if not set(self._nodes) - self._floating:
+            raise UsageError(
+                f"layers: got {len(able)}, all of them to stay in floating point, expected at least one for INT8; keep "
+                "fewer, or take FP16"
+            )
+        self._halves = Halves(images)
+        self._crops = self._halves.judging(config.choice_images)
         self._model = self.base = model
         self._reference = SimulatedNetwork(model).logits(self._crops)
         self._groups = scale_groups(model)
@@ -100,12 +99,12 @@ class Steps:
         def progress(done: int, _: int) -> None:
             self._report("equalization", done, total)
 
-        seen = observe(self.base, self._images, tensors, chosen=self._seen, progress=progress)
+        seen = observe(self.base, self._images, tensors, chosen=self._halves.seen, progress=progress)
         self._half_ranges = {found.tensor: tensor_range(found) for found in seen}
-        if self._seen != self._held_out:
+        if self._halves.apart:
             rest = observe(
-                self.base, self._images, tensors, chosen=self._held_out,
-                progress=lambda done, _: progress(len(self._seen) + done, 0),
+                self.base, self._images, tensors, chosen=self._halves.held_out,
+                progress=lambda done, _: progress(len(self._halves.seen) + done, 0),
             )  # fmt: skip
             for found, other in zip(seen, rest, strict=True):
                 found.merge(other)
@@ -119,15 +118,21 @@ class Steps:
             self._all_weights = self._scaled(self._config.weight_method)
             self._measure(f"weight scales by {self._config.weight_method}", self._half_ranges)
         if self._config.rounding == "gptq":
-            crops = self._spread(range(len(self._images)), self._config.moment_images)
+            crops = self._halves.spread(self._halves.everything, self._config.moment_images)
             moments = input_moments(
                 self.base, self._nodes, crops, progress=lambda done, total: self._report("moments", done, total)
             )
+            nearest = dict(self._all_weights)
             for index, (name, weight) in enumerate(self._float_weights().items()):
                 if name in moments:
                     self._all_weights[name] = round_by_moments(weight, self._all_weights[name], moments.pop(name))
                 self._report("rounding", index + 1, len(self._nodes))
+            before = self.sqnr_db[f"weight scales by {self._config.weight_method}"]
             self._measure("weights rounded by gptq", self._half_ranges)
+            if self.sqnr_db["weights rounded by gptq"] < before:
+                # A handful of images does not settle how the inputs depend on each other.
+                self._all_weights = nearest
+                self.sqnr_db["weights rounded to nearest"] = before
 
     def choose(self) -> None:
         """Choose a method for every tensor that has a pair."""
@@ -151,7 +156,7 @@ class Steps:
         """Bring the layers' means back."""
         if not self._config.bias_correction or not self.weights:
             return
-        crops = self._spread(self._seen, self._config.bias_images)
+        crops = self._halves.spread(self._halves.seen, self._config.bias_images)
         nodes = tuple(self.weights)
         placed = self.placed()
         exact = SimulatedNetwork(self.base, means_of=nodes).channel_means(crops)
@@ -178,11 +183,16 @@ class Steps:
             self._floating = floating
             in_int8 = self._quality()
             self._floating = floating | {name}
-            in_float = self._quality() if self.weights else float("inf")
+            if not self.weights:
+                # Nothing else is in INT8.
+                self._floating = floating
+                continue
+            in_float = self._quality()
             if not stays_in_float(in_int8, in_float, percent):
                 self._floating = floating
             self.ends += (EndLayer(name, percent, in_int8, in_float, name not in self._floating),)
-        # A tensor's pair goes, or comes, with the layer that reads it.
+        # A tensor's pair goes, or comes, with the layer that reads it. One that comes only now, for the last layer, has
+        # the method that all began with: it is the input of a layer whose output is the result, with nothing behind it.
         known = {choice.tensor: choice for choice in self.choices}
         self.choices = tuple(
             known.get(g.tensor)
@@ -190,13 +200,19 @@ class Steps:
             for g in self._groups_in_int8()
         )
         self.biases = {name: bias for name, bias in self.biases.items() if name not in self._floating}
+        if self.ends:
+            self._measure("first and last layer decided", self.ranges)
 
     def placed(self, ranges: Mapping[str, TensorRange] | None = None) -> onnx.ModelProto:
         """Return the graph with pairs, as it is now, with thresholds of all images or of ``ranges``."""
-        scales = {
-            g.tensor: scale_of(self._threshold(ranges or self.ranges, g.tensor), self._rounding) for g in self._groups
-        }
+        scales = {g.tensor: self._scale(g.tensor, ranges or self.ranges) for g in self._groups}
         return place(self.base, scales, self.weights, biases=self.biases)
+
+    def _scale(self, tensor: str, ranges: Mapping[str, TensorRange]) -> float:
+        try:
+            return scale_of(self._threshold(ranges, tensor), self._rounding)
+        except InputError as error:
+            raise GraphError(f"tensor {tensor!r}: {error}; {_NO_HALF}") from error
 
     def _threshold(self, ranges: Mapping[str, TensorRange], tensor: str) -> float:
         return ranges[tensor].thresholds[self._methods[tensor]]
@@ -217,21 +233,13 @@ class Steps:
         by_name = {node.name: node for node in editor.nodes}
         return {name: weight_of(editor, by_name[name]) for name in self._nodes}
 
-    def _scaled(self, method: str) -> dict[str, QuantizedWeight]:
+    def _scaled(self, method: WeightMethod) -> dict[str, QuantizedWeight]:
         dtype = np.float16 if self._config.half_scales else np.float32
         found = {}
         for index, (name, weight) in enumerate(self._float_weights().items()):
-            found[name] = quantize_weight(weight, method="mse" if method == "mse" else "max", scale_dtype=dtype)
+            try:
+                found[name] = quantize_weight(weight, method=method, scale_dtype=dtype)
+            except InputError as error:
+                raise GraphError(f"weights of node {name!r}: {error}; {_NO_HALF}") from error
             self._report("weights", index + 1, len(self._nodes))
         return found
-
-    def _spread(self, indices: range, count: int) -> ImageArray:
-        """Up to ``count`` crops, evenly spread over the indices: uint8 (count, H, W, 3)."""
-        chosen = np.unique(np.linspace(0, len(indices) - 1, min(count, len(indices))).round().astype(int))
-        return np.concatenate([self._images.read(indices[int(index)]) for index in chosen])
-
-
-def _raised(crops: ImageArray) -> ImageArray:
-    """Return crops with more contrast: uint8 (N, H, W, 3)."""
-    levels = np.clip((np.arange(256) - 127.5) * _CONTRAST + 127.5, 0, 255).round().astype(np.uint8)
-    return np.asarray(levels[crops], np.uint8)
