@@ -108,6 +108,7 @@ class Outcome:
             options=self.config.precision,
             graph_sha256=sha256_of(graph),
             quantized=self.int8.quantized,
+            deployed=self.lowered.quantized or self.int8.quantized.model,
             search=self.int8.selection.search if self.int8.selection is not None else None,
             sensitivity=self.int8.sensitivity,
             float_share=self.int8.float_share,

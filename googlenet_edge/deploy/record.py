@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 
 from googlenet_edge.atomic import atomic_file
 from googlenet_edge.deploy.config import PrecisionConfig
 from googlenet_edge.deploy.verdict import Verdict
+from googlenet_edge.errors import OutputError
 from googlenet_edge.quantization.budget import BudgetSearch
+from googlenet_edge.quantization.placement import pair_scales
 from googlenet_edge.quantization.quantize import Quantized
 from googlenet_edge.quantization.sensitivity import LayerSensitivity
 
-__all__ = ["QuantizationRecord", "write_record"]
+__all__ = ["QuantizationRecord", "check_record", "remove_record", "write_record"]
 
 _SCHEMA_VERSION = 1
 
@@ -32,6 +35,8 @@ class QuantizationRecord:
     graph_sha256: str
     """Of the bundle's graph."""
     quantized: Quantized
+    deployed: onnx.ModelProto
+    """The Q/DQ graph, without the layers that are kept out of INT8."""
     search: BudgetSearch | None
     sensitivity: tuple[LayerSensitivity, ...]
     """Empty if it was not measured."""
@@ -42,11 +47,13 @@ class QuantizationRecord:
     def to_dict(self) -> Any:
         """Return everything as JSON values; an infinity is null."""
         table = self.quantized.table
+        scales = pair_scales(self.deployed)
+        kept = {layer.node for layer in self.search.kept} if self.search is not None else set()
         # Whatever the quantizer tells of itself in a few words; its graphs and arrays are in the bundle.
         told = {
             entry.name: getattr(self.quantized, entry.name)
             for entry in fields(self.quantized)
-            if entry.repr and entry.name not in ("model", "table")
+            if entry.repr and entry.name not in ("model", "table", "choices")
         }
         return _plain({
             "schema_version": _SCHEMA_VERSION,
@@ -63,13 +70,38 @@ class QuantizationRecord:
             "doubt": None if self.verdict is None else self.verdict.doubt,
             "search": self.search,
             **told,
+            "choices": [choice for choice in self.quantized.choices if choice.tensor in scales],
             "layers": {
                 name: {"weight_scales": len(weight.scales), "bias_corrected": name in self.quantized.biases}
                 for name, weight in self.quantized.weights.items()
+                if name not in kept
             },
-            "scales": self.quantized.scales,
+            "scales": scales,
             "sensitivity": self.sensitivity,
         })  # fmt: skip
+
+
+def check_record(path: Path) -> None:
+    """Raise OutputError if there is a file at the path that is no such record."""
+    if path.exists() and not _is_record(path):
+        raise OutputError(
+            f"quantization record {str(path)!r}: got a file that is something else there; move it, or give the bundle "
+            "another name"
+        )
+
+
+def remove_record(path: Path) -> None:
+    """Delete the record of a bundle that is no more; whatever else may be there stays."""
+    if _is_record(path):
+        path.unlink(missing_ok=True)
+
+
+def _is_record(path: Path) -> bool:
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and {"schema_version", "graph_sha256", "options"} <= found.keys()
 
 
 @contextmanager

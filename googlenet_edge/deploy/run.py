@@ -21,7 +21,7 @@ from googlenet_edge.deploy.inputs import open_inputs
 from googlenet_edge.deploy.judge import Judge, choose_golden, golden_tolerance
 from googlenet_edge.deploy.lower import Counts
 from googlenet_edge.deploy.precision import Outcome, Task, beside, make_precision
-from googlenet_edge.deploy.record import write_record
+from googlenet_edge.deploy.record import check_record, remove_record, write_record
 from googlenet_edge.deploy.start import find_labels, open_start
 from googlenet_edge.evaluation.dataset import Dataset
 from googlenet_edge.evaluation.evaluate import evaluate
@@ -72,6 +72,7 @@ def deploy(
     target = Path(os.path.realpath(output))
     check_target(output, overwrite=config.overwrite)
     if options.precision == "int8" and target.parent.is_dir():
+        check_record(beside(target, "quantization"))
         check_writable(beside(target, "quantization"), what="quantization record")
     source = checkpoint_path() if os.fspath(checkpoint) == DEMO_CHECKPOINT else Path(checkpoint)
     if options.precision != "fp32" and config.evaluate_on is None and options.select_on is None:
@@ -131,6 +132,8 @@ def deploy(
         record = outcome.record(graph) if outcome is not None else None
         with write_record(beside(target, "quantization"), record) if record is not None else nullcontext():
             bundle = _write(Path(output), facts, graph, golden, tolerance, overwrite=config.overwrite)
+        if record is None:
+            remove_record(beside(target, "quantization"))
     return Deployment(bundle, steps, facts.accuracy[0] if facts.accuracy else None, outcome)
 
 

@@ -26,7 +26,7 @@ from googlenet_edge.graph.editor import GraphEditor, attribute
 from googlenet_edge.graph.simplify import infer_shapes
 from googlenet_edge.quantization.weights import QuantizedWeight
 
-__all__ = ["ScaleGroup", "place", "quantizable_nodes", "scale_groups", "weight_of"]
+__all__ = ["ScaleGroup", "pair_scales", "place", "quantizable_nodes", "scale_groups", "weight_of"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,13 @@ def weight_of(editor: GraphEditor, node: onnx.NodeProto) -> np.ndarray[tuple[int
     """Return the weights of a quantizable node, float32, output channels first."""
     weight = np.asarray(editor.constant(node.input[1]), np.float32)
     return weight.T if node.op_type == "Gemm" and not attribute(node, "transB", 0) else weight
+
+
+def pair_scales(model: onnx.ModelProto) -> dict[str, float]:
+    """Return the scale of each tensor that has a Q/DQ pair, by its name."""
+    editor = GraphEditor(model)
+    pairs = [node for node in editor.nodes if node.op_type == "QuantizeLinear"]
+    return {node.input[0]: float(np.asarray(editor.constant(node.input[1]))) for node in pairs}
 
 
 def scale_groups(model: onnx.ModelProto) -> tuple[ScaleGroup, ...]:

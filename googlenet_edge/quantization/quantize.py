@@ -11,14 +11,13 @@ import numpy.typing as npt
 import onnx
 
 from googlenet_edge.errors import UsageError
-from googlenet_edge.graph.editor import GraphEditor
 from googlenet_edge.graph.store import GraphSource, load_graph, sha256_of
 from googlenet_edge.quantization.calibrate import calibrate
 from googlenet_edge.quantization.choose import Choice
 from googlenet_edge.quantization.config import Progress, QuantizeConfig
 from googlenet_edge.quantization.ends import EndLayer
 from googlenet_edge.quantization.images import CalibrationImages
-from googlenet_edge.quantization.placement import place, quantizable_nodes, scale_groups
+from googlenet_edge.quantization.placement import pair_scales, place, quantizable_nodes, scale_groups
 from googlenet_edge.quantization.steps import Steps
 from googlenet_edge.quantization.table import CalibrationTable
 from googlenet_edge.quantization.weights import QuantizedWeight
@@ -54,9 +53,7 @@ class Quantized:
     @property
     def scales(self) -> dict[str, float]:
         """The scale of each group, by tensor, as it is in the graph."""
-        editor = GraphEditor(self.model)
-        pairs = [node for node in editor.nodes if node.op_type == "QuantizeLinear"]
-        return {node.input[0]: float(np.asarray(editor.constant(node.input[1]))) for node in pairs}
+        return pair_scales(self.model)
 
     def without(self, nodes: Collection[str]) -> onnx.ModelProto:
         """Return the graph with these of its INT8 layers left in floating point, their biases as they were."""

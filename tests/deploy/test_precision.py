@@ -14,7 +14,7 @@ import pytest
 from googlenet_edge.bundle import Bundle
 from googlenet_edge.deploy import AccuracyError, DeployConfig, deploy, inputs
 from googlenet_edge.deploy.verdict import check_selection
-from googlenet_edge.errors import GraphError, UsageError
+from googlenet_edge.errors import GraphError, OutputError, UsageError
 from googlenet_edge.evaluation.dataset import Dataset, open_dataset
 from googlenet_edge.evaluation.evaluate import evaluate
 from googlenet_edge.graph.editor import GraphEditor
@@ -111,8 +111,26 @@ def test_the_search_keeps_the_ruined_layer_and_no_other(
     assert outcome.verdict is not None
     assert outcome.verdict.row.top1_percent == 100
     (kept,) = json.loads(beside(tmp_path / "b", "quantization").read_text())["kept"]
+    record = json.loads(beside(tmp_path / "b", "quantization").read_text())
+    assert set(record["layers"]) == int8_layers(deployment.bundle)
+    assert {choice["tensor"] for choice in record["choices"]} == set(record["scales"])
     assert kept["node"] == "conv2.conv"
     assert kept["macs"] == layer.macs == 6 * 32 * 32
+
+
+def test_the_record_goes_with_the_bundle_that_it_tells_of(
+    colors: Colors, config: Config, sets: dict[str, Path], tmp_path: Path
+) -> None:
+    record = beside(tmp_path / "b", "quantization")
+    deploy(colors(1.0), tmp_path / "b", config("int8"))
+    assert record.exists()
+    deploy(colors(1.0), tmp_path / "b", replace(config("fp16"), overwrite=True))
+    assert not record.exists()
+    record.write_text('{"mine": true}')
+    with pytest.raises(OutputError, match="something else"):
+        deploy(colors(1.0), tmp_path / "b", replace(config("int8"), overwrite=True))
+    deploy(colors(1.0), tmp_path / "b", replace(config("fp16"), overwrite=True))
+    assert record.read_text() == '{"mine": true}'
 
 
 def test_an_image_that_cannot_be_read_is_left_out_and_named(
