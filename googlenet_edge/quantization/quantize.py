@@ -99,6 +99,7 @@ def quantize_int8(
     table.require(group.tensor for group in groups)
     watch.lap("table")
     steps = Steps(model, images, table, config, report)
+    del model, groups  # one copy of the weights less, while memory is at its peak
     steps.equalize()
     watch.lap("equalization")
     steps.quantize_weights()

@@ -6,7 +6,7 @@ thresholds of the chosen methods are those of all images.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -71,7 +71,8 @@ class Steps:
             )
         self._halves = Halves(images)
         self._crops = self._halves.judging(config.choice_images)
-        self._model = self.base = model
+        self.base = model
+        self._macs = {row.node: row.macs for row in node_rows(model)}
         self._reference = SimulatedNetwork(model).logits(self._crops)
         self._groups = scale_groups(model)
         self._methods: dict[str, Method] = {g.tensor: config.method or _START for g in self._groups}
@@ -93,7 +94,7 @@ class Steps:
         """Make channels alike, and see what ranges that gives: in half of the images, and in all."""
         tensors = [group.tensor for group in self._groups]
         expected = {tensor: self._table[tensor].channel_expected for tensor in tensors}
-        self.base = equalize(self._model, expected, self._config.equalization)
+        self.base = equalize(self.base, expected, self._config.equalization)
         total = len(self._images)
 
         def progress(done: int, _: int) -> None:
@@ -123,7 +124,7 @@ class Steps:
                 self.base, self._nodes, crops, progress=lambda done, total: self._report("moments", done, total)
             )
             nearest = dict(self._all_weights)
-            for index, (name, weight) in enumerate(self._float_weights().items()):
+            for index, (name, weight) in enumerate(self._float_weights()):
                 if name in moments:
                     self._all_weights[name] = round_by_moments(weight, self._all_weights[name], moments.pop(name))
                 self._report("rounding", index + 1, len(self._nodes))
@@ -173,13 +174,12 @@ class Steps:
 
     def decide_ends(self) -> None:
         """Measure what the first and the last layer cost in INT8, and decide."""
-        costs = {row.node: row.macs for row in node_rows(self._model)}
-        total = max(1, sum(costs.values()))
+        total = max(1, sum(self._macs.values()))
         for name, rule in ((self._first, self._config.first), (self._last, self._config.last)):
             if rule != "measure" or name not in self._nodes or self._first == self._last:
                 continue
             floating = self._floating - {name}
-            percent = 100 * costs[name] / total
+            percent = 100 * self._macs[name] / total
             self._floating = floating
             in_int8 = self._quality()
             self._floating = floating | {name}
@@ -228,15 +228,15 @@ class Steps:
         inside = set(self.weights)
         return tuple(group for group in self._groups if inside.intersection(group.readers))
 
-    def _float_weights(self) -> dict[str, npt.NDArray[np.float32]]:
+    def _float_weights(self) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
         editor = GraphEditor(self.base)
         by_name = {node.name: node for node in editor.nodes}
-        return {name: weight_of(editor, by_name[name]) for name in self._nodes}
+        return ((name, weight_of(editor, by_name[name])) for name in self._nodes)
 
     def _scaled(self, method: WeightMethod) -> dict[str, QuantizedWeight]:
         dtype = np.float16 if self._config.half_scales else np.float32
         found = {}
-        for index, (name, weight) in enumerate(self._float_weights().items()):
+        for index, (name, weight) in enumerate(self._float_weights()):
             try:
                 found[name] = quantize_weight(weight, method=method, scale_dtype=dtype)
             except InputError as error:
