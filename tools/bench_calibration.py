@@ -2,7 +2,8 @@
 
 Both calibrate the graph of the bundle on the same crops, each in a process of its own; the two take turns, and the
 median of the pairs' ratios is what counts. Imports are not timed. ONNX Runtime's calibrator has its default bins and
-looks at the convolutions' inputs and outputs only, as for TensorRT: at more, it is slower.
+looks at what ``quantize_static`` has it look at; with ``--conv-only`` at the convolutions' inputs and outputs, as one
+would ask for with TensorRT in mind: at fewer tensors, it is faster.
 
     python tools/bench_calibration.py --bundle DIR [--images calibration] [--count 64] [--pairs 5]
     python tools/bench_calibration.py --bundle DIR --count 512 --pairs 0        ours alone: time and memory
@@ -41,7 +42,9 @@ from pathlib import Path
 from googlenet_edge.bundle import Bundle
 from googlenet_edge.quantization.images import ImageOptions, collect_images
 from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator
-bundle, source, count = sys.argv[1:]
+from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
+bundle, source, count, *operators = sys.argv[1:]
+operators = operators or [*{*QLinearOpsRegistry, *QDQRegistry}]  # as quantize_static fills it in
 bundle = Bundle.open(bundle)
 began = time.perf_counter()
 class Reader:
@@ -55,7 +58,7 @@ class Reader:
 options = ImageOptions(count=int(count))
 with collect_images(source, bundle.crop, options) as images, tempfile.TemporaryDirectory() as folder:
     calibrator = create_calibrator(
-        bundle.graph_path, ["Conv"], augmented_model_path=str(Path(folder, "augmented.onnx")),
+        bundle.graph_path, operators, augmented_model_path=str(Path(folder, "augmented.onnx")),
         calibrate_method=CalibrationMethod.Entropy,
     )
     calibrator.collect_data(Reader(images))
@@ -86,6 +89,7 @@ def main() -> None:
     parser.add_argument("--bundle", required=True, help="folder of an fp32 bundle")
     parser.add_argument("--images", default="calibration", help="calibration images (default: %(default)s)")
     parser.add_argument("--count", type=int, default=64, help="how many of them (default: %(default)s)")
+    parser.add_argument("--conv-only", action="store_true", help="ONNX Runtime at the convolutions only")
     parser.add_argument("--pairs", type=int, default=5, help="pairs of runs; 0 for ours alone (default: %(default)s)")
     arguments = parser.parse_args()
     if arguments.count < 1 or not (arguments.pairs == 0 or arguments.pairs >= 5):
@@ -98,7 +102,8 @@ def main() -> None:
     runs: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
     for pair in range(max(1, arguments.pairs)):
         for name in sorted(sides, reverse=pair % 2 == 1):
-            runs[name].append(measure(sides[name], *given))
+            operators = ("Conv",) if name == "onnxruntime" and arguments.conv_only else ()
+            runs[name].append(measure(sides[name], *given, *operators))
     for name, found in runs.items():
         seconds, peaks = zip(*found, strict=True)
         print(f"{name}: {statistics.median(seconds):.2f} s, peak {max(peaks):.0f} MiB, {arguments.count} images")
