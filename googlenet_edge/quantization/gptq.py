@@ -10,6 +10,7 @@ implementation's ``act_order``). Scales stay those of :func:`~googlenet_edge.qua
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
@@ -68,15 +69,17 @@ def input_moments(
     random = np.random.default_rng(0)
     sums: dict[_Window, FloatArray] = {}
     counts = dict.fromkeys(windows, 0)
-    sizes: dict[_Window, float | None] = {}
+    units: dict[_Window, int] = {}
     for start in range(0, len(images), _BATCH):
         batch = images[start : start + _BATCH]
         values = network.tensors(batch)
         for window in windows:
             patches = _patches(values[window[0]], window, random)
-            # Only the proportions of the moments count; so they are taken of values around 1, which cannot overflow.
-            sizes[window] = sizes.get(window) or float(np.abs(patches).max(initial=0.0)) or None
-            patches = patches / np.float32(sizes[window] or 1.0)
+            # Only the proportions of the moments count. Values around 1 cannot overflow; a power of two rounds nothing.
+            amax = float(np.abs(patches).max(initial=0.0))
+            if amax > 0:
+                units.setdefault(window, math.frexp(amax)[1])
+            patches = np.ldexp(patches, -units.get(window, 0))
             moments = patches.T @ patches
             if window in sums:
                 sums[window] += moments

@@ -118,3 +118,18 @@ def test_grouped_and_dilated_convolutions_are_left_out(
         conv1 = next(node for node in model.graph.node if node.name == "conv1")
         conv1.attribute.append(onnx.helper.make_attribute(name, value))
         assert set(input_moments(model, ("conv1", "a.conv"), small_images.read(0, 2))) == {"a.conv"}
+
+
+def test_huge_values_do_not_overflow(small_graph: onnx.ModelProto, small_images: CalibrationImages) -> None:
+    """Squares of 1e25 pass float32's end; the moments are those of the same network with values around 1."""
+    crops = small_images.read(0, 6)
+    model = onnx.ModelProto()
+    model.CopyFrom(small_graph)
+    for tensor in model.graph.initializer:
+        if tensor.name in ("conv1.weight", "conv1.bias"):
+            huge = onnx.numpy_helper.to_array(tensor) * np.float32(2.0**83)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(huge, tensor.name))
+    plain = input_moments(small_graph, ("a.conv", "conv1"), crops)
+    found = input_moments(model, ("a.conv", "conv1"), crops)
+    assert found["a.conv"].tolist() == plain["a.conv"].tolist()
+    assert found["conv1"].tolist() == plain["conv1"].tolist()

@@ -19,12 +19,13 @@ from googlenet_edge.bundle import BundleFacts, GoldenFrames
 from googlenet_edge.bundle.writer import write_bundle
 from googlenet_edge.demo.dataset import LABELS
 from googlenet_edge.graph.store import sha256_of
+from googlenet_edge.quantization.quantize import QuantizeConfig
 from googlenet_edge.types import TensorSpec
 from tools import compare_quantizers
 from tools.quantizers import stages
 from tools.quantizers.evaluator import Score, from_arrays, logits_of, score
 from tools.quantizers.inspection import Inspection, inspect_graph
-from tools.quantizers.peers import PEERS, TOOLS, Peer
+from tools.quantizers.peers import ABLATIONS, PEERS, TOOLS, Peer
 from tools.quantizers.process import Limits, run_limited
 from tools.quantizers.results import Build, Calibrated, Result, load_result, rank, save_result
 from tools.quantizers.table import markdown
@@ -335,6 +336,7 @@ def test_ranks_by_sqnr_what_tensorrt_accepts() -> None:
         made("float", None),
         made("unjudged", 50.0, fault="no logits"),
         made("crashed", 60.0, calibrated=Calibrated("out of memory", "stopped")),
+        made("ablation", 35.0, ranked=False),
     ]
     assert rank(results) == {"best": 1, "worse": 2}
     problems = {result.peer: result.problem for result in results}
@@ -404,4 +406,7 @@ def test_every_peer_has_a_script_and_pinned_versions() -> None:
             pins = [line for line in lines if not line.startswith("#")]
             assert pins
             assert all(len(pin.split("==")) == 2 and "/" not in pin for pin in pins)
-    assert len({peer.name for peer in PEERS}) == len(PEERS)
+    assert len({peer.name for peer in (*PEERS, *ABLATIONS)}) == len(PEERS) + len(ABLATIONS)
+    for peer in ABLATIONS:
+        assert QuantizeConfig(**peer.options) != QuantizeConfig()
+        assert not peer.ranked
