@@ -140,7 +140,10 @@ def print_search(search: BudgetSearch, console: Console) -> None:
 
 def _print_quantized(quantized: Quantized, console: Console) -> None:
     """Print what each step gained, which methods were chosen, and what was decided about the ends."""
-    console.print("SQNR of the logits on every second calibration image, with raised contrast too, after each step:")
+    console.print(
+        "SQNR of the logits on every second calibration image, with raised contrast too, after each step:",
+        soft_wrap=True,
+    )
     for step, quality in quantized.sqnr_db.items():
         console.print(f"  {quality:6.2f} dB  {step}", markup=False)
     methods = Counter(choice.method for choice in quantized.choices)
