@@ -21,15 +21,13 @@ import numpy.typing as npt
 from googlenet_edge.quantization.placement import ScaleGroup
 from googlenet_edge.quantization.simulate import SimulatedNetwork
 from googlenet_edge.quantization.table import TensorRange
-from googlenet_edge.quantization.threshold import METHODS, Method
+from googlenet_edge.quantization.threshold import LEVELS, METHODS, Method
 from googlenet_edge.types import ImageArray
 
 __all__ = ["Choice", "Ranges", "choose_methods", "scale_of"]
 
 Ranges: TypeAlias = Mapping[str, TensorRange]
 """Thresholds by tensor."""
-
-LEVELS = 127
 
 _SAME = 0.02
 """Thresholds closer than this share are taken for one: what they differ by is within the noise of the measurement."""
