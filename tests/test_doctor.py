@@ -97,6 +97,14 @@ def test_the_power_mode_without_permission_to_ask(jetson: Machine) -> None:
     assert read_board(jetson).power_mode == "25W (1)"
 
 
+@pytest.mark.parametrize(
+    ("modes", "number"), [("0 NAME=15W", None), ("0 NAME=MAXN", 0), ("2 NAME=MAXN_SUPER", 2), ("1 NAME=MODE_30W", None)]
+)
+def test_the_fastest_mode_is_found_by_its_name(jetson: Machine, modes: str, number: int | None) -> None:
+    write(jetson.root / "etc/nvpmodel.conf", f"< POWER_MODEL ID={modes} >\n< POWER_MODEL ID=7 NAME=7W >\n")
+    assert read_board(jetson).fastest_mode == number
+
+
 def test_locked_clocks(jetson: Machine) -> None:
     for core in range(2):
         write(jetson.root / f"sys/devices/system/cpu/cpu{core}/cpufreq/scaling_min_freq", "1728000\n")
@@ -379,10 +387,11 @@ def test_bindings_of_a_newer_cuda_than_the_driver() -> None:
 
 def test_clocks_that_follow_the_load() -> None:
     clocks = "729 to 1728 MHz, governor schedutil"
-    answer = lacks(machine(replace(ORIN, clocks=clocks, clocks_locked=False, power_mode="15W (0)")), "steady-clocks")
-    assert answer.endswith(
-        "(729 to 1728 MHz, governor schedutil; power mode 15W (0)) -> sudo nvpmodel -m 0 && sudo jetson_clocks"
+    loose = replace(ORIN, clocks=clocks, clocks_locked=False, power_mode="15W (0)")
+    assert lacks(machine(replace(loose, fastest_mode=2)), "steady-clocks").endswith(
+        "(729 to 1728 MHz, governor schedutil; power mode 15W (0)) -> sudo nvpmodel -m 2 && sudo jetson_clocks"
     )
+    assert "sudo nvpmodel -m N && sudo jetson_clocks   (N of the fastest mode" in lacks(machine(loose), "steady-clocks")
     assert "cpupower" in lacks(machine(replace(DESKTOP, clocks=clocks, clocks_locked=False)), "steady-clocks")
     for board in (
         replace(ORIN, clocks=clocks, clocks_locked=True),

@@ -49,6 +49,7 @@ def read_board(machine: Machine) -> Board:
         l4t=l4t,
         jetpack=_jetpack(machine, l4t) if is_jetson else None,
         power_mode=_power_mode(machine) if is_jetson else None,
+        fastest_mode=_fastest_mode(machine) if is_jetson else None,
         clocks=clocks if info.cpu_governor is None else f"{clocks}, governor {info.cpu_governor}",
         clocks_locked=locked,
     )
@@ -112,6 +113,13 @@ def _power_mode(machine: Machine) -> str | None:
     models = machine.read("etc/nvpmodel.conf") or ""
     name = _field(models, rf"^\s*<\s*POWER_MODEL\s+ID={number}\s+NAME=([^\s>]+)")
     return f"mode {number}" if name is None else f"{name} ({number})"
+
+
+def _fastest_mode(machine: Machine) -> int | None:
+    """MAXN is 0 on AGX Orin; on Orin Nano, 0 is the slowest mode and 2 is MAXN_SUPER."""
+    models = machine.read("etc/nvpmodel.conf") or ""
+    numbers = re.findall(r"^\s*<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=MAXN", models, re.MULTILINE)
+    return int(numbers[-1]) if numbers else None
 
 
 def _clocks(machine: Machine) -> tuple[str | None, bool | None]:

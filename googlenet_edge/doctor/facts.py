@@ -96,6 +96,8 @@ class Board:
     jetpack: str | None = None
     power_mode: str | None = None
     """``nvpmodel``'s present mode, for example "MAXN (0)"."""
+    fastest_mode: int | None = None
+    """The number of the MAXN mode, which differs from board to board."""
     clocks: str | None = None
     """Range or fixed value of the CPU clock, and its governor."""
     clocks_locked: bool | None = None

@@ -187,9 +187,11 @@ def steady_clocks(diagnosis: Diagnosis) -> Iterator[Need]:
         return
     if board.is_jetson:
         mode = board.power_mode or "unknown"
+        number = "N" if board.fastest_mode is None else board.fastest_mode
+        which = "   (N of the fastest mode: grep POWER_MODEL /etc/nvpmodel.conf)" if board.fastest_mode is None else ""
         yield Need(
             f"the clocks follow the load ({board.clocks}; power mode {mode})",
-            "sudo nvpmodel -m 0 && sudo jetson_clocks",
+            f"sudo nvpmodel -m {number} && sudo jetson_clocks{which}",
         )
     elif "governor" in board.clocks and "governor performance" not in board.clocks:
         yield Need(f"the clocks follow the load ({board.clocks})", "sudo cpupower frequency-set -g performance")
