@@ -13,7 +13,9 @@
     |-- GraphError (ValueError)              an ONNX graph that is broken or not a classifier we can deploy
     |   `-- VerificationError                a step changed the results beyond its tolerance
     |-- BundleError (ValueError)             a bundle that is incomplete, altered or of another version
+    |-- EngineError (RuntimeError)           an engine that cannot be built, or a stored one that cannot be used
     |-- BackendError (RuntimeError)          the inference library failed
+    |   `-- DeviceError                      the GPU failed, and the backend that was on it is closed
     |-- SourceError (OSError)                a frame source that cannot be opened
     |   `-- SourceLostError                  a frame source that stopped delivering while it was running
     `-- OutputError (OSError)                a result that cannot be written
@@ -30,6 +32,8 @@ __all__ = [
     "CalibrationError",
     "CheckpointError",
     "DatasetError",
+    "DeviceError",
+    "EngineError",
     "GoogLeNetEdgeError",
     "GraphError",
     "InputError",
@@ -101,6 +105,14 @@ class BundleError(GoogLeNetEdgeError, ValueError):
 
 class BackendError(GoogLeNetEdgeError, RuntimeError):
     """The inference library failed to load or run a graph."""
+
+
+class DeviceError(BackendError):
+    """The GPU failed: out of memory, lost, or a failed launch. The backend that was on it is closed."""
+
+
+class EngineError(GoogLeNetEdgeError, RuntimeError):
+    """A TensorRT engine that cannot be built, or a stored one that cannot be used."""
 
 
 class SourceError(GoogLeNetEdgeError, OSError):

@@ -6,6 +6,7 @@
       bundle.json     the manifest: labels, crop rule, inputs and outputs, precision, accuracy, lineage, all hashes
       model.onnx      the graph, with its normalisation inside
       golden.npz      a few frames with the probabilities that the graph gives for them
+      engines/        on a device: TensorRT's engines for it, which the manifest does not list
 
 :meth:`Bundle.open` verifies all of it. :func:`googlenet_edge.bundle.writer.write_bundle` writes all of it or nothing;
 only its makers import that module, which a device would load for nothing.

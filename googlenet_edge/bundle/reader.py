@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -19,9 +20,15 @@ if TYPE_CHECKING:
     from googlenet_edge.bundle.manifest import FileRecord, Manifest
     from googlenet_edge.types import CropRule, ImageArray
 
-__all__ = ["MANIFEST_NAME", "Bundle", "GoldenFrames", "sha256_of"]
+__all__ = ["ENGINES_NAME", "MANIFEST_NAME", "Bundle", "GoldenFrames", "is_engine_file", "sha256_of"]
 
 MANIFEST_NAME = "bundle.json"
+ENGINES_NAME = "engines"
+"""A folder in the bundle that the manifest does not list: engines for the devices at hand are kept there."""
+
+_ENGINE_FILE = re.compile(
+    r"(\.lock|\..+\.partial|tensorrt(_rtx)?-[A-Za-z0-9.+_-]+-sm[0-9+]+-[0-9a-f]{12}\.(plan|json))"
+)
 
 # GoogLeNet's manifest has 60 kB; a limit keeps a wrong file from filling the memory.
 _MANIFEST_LIMIT_BYTES = 16 << 20
@@ -124,6 +131,11 @@ class Bundle:
 _AGAIN = "copy the bundle again, or make it again with `googlenet-edge deploy`"
 
 
+def is_engine_file(name: str) -> bool:
+    """Say whether a file in the folder of engines has a name that the engine store gives: others are not touched."""
+    return _ENGINE_FILE.fullmatch(name) is not None
+
+
 def sha256_of(file: BinaryIO) -> tuple[str, int]:
     """Return the sha256 and the size of the rest of a file, read in pieces: a graph is not held in memory for this."""
     digest, size_bytes = hashlib.sha256(), 0
@@ -157,6 +169,8 @@ def _read_manifest(folder: Path) -> Manifest:
 def _check_names(folder: Path, manifest: Manifest) -> None:
     source = f"bundle {str(folder)!r}"
     present = {entry.name for entry in folder.iterdir()} - {MANIFEST_NAME}
+    if (folder / ENGINES_NAME).is_dir():
+        present.discard(ENGINES_NAME)
     expected = {record.name for record in manifest.files}
     missing, extra = sorted(expected - present), sorted(present - expected)
     if missing and extra:

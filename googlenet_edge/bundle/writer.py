@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import io
 import os
 import secrets
@@ -16,7 +17,7 @@ import numpy as np
 from googlenet_edge import __version__
 from googlenet_edge.bundle.codec import encode_manifest, listed_files
 from googlenet_edge.bundle.manifest import SCHEMA_VERSION, BundleFacts, FileRecord, GoldenRecord, Manifest
-from googlenet_edge.bundle.reader import MANIFEST_NAME, Bundle, GoldenFrames, sha256_of
+from googlenet_edge.bundle.reader import ENGINES_NAME, MANIFEST_NAME, Bundle, GoldenFrames, is_engine_file, sha256_of
 from googlenet_edge.errors import BundleError, InputError, OutputError
 
 __all__ = ["check_target", "write_bundle"]
@@ -145,6 +146,11 @@ def _check_replaceable(target: Path, *, overwrite: bool) -> None:
         raise BundleError(f"{source}: there is one already; give another folder, or overwrite=True (--overwrite)")
     # Only what the bundle itself lists is deleted with it: never a file that someone put beside it.
     listed = listed_files((target / MANIFEST_NAME).read_bytes(), f"{source}: {MANIFEST_NAME}")
+    # Engines of another graph go with it: they would never be used again.
+    engines = target / ENGINES_NAME
+    if engines.is_dir() and not engines.is_symlink():
+        present.discard(ENGINES_NAME)
+        present.update(f"{ENGINES_NAME}/{entry.name}" for entry in engines.iterdir() if not is_engine_file(entry.name))
     foreign = sorted(present - {MANIFEST_NAME} - listed)
     if foreign:
         raise BundleError(f"{source}: it also holds {foreign[0]!r}, which would be lost; move that away first")
@@ -177,8 +183,18 @@ def _move_into_place(temporary: Path, target: Path) -> None:
         except BaseException:
             aside.rename(target)
             raise
+        _keep_engines(aside, target)
         _sync_folder(target.parent)
         shutil.rmtree(aside, ignore_errors=True)
     else:
         temporary.rename(target)
         _sync_folder(target.parent)
+
+
+def _keep_engines(former: Path, target: Path) -> None:
+    """Let engines stay where the graph is still the same: on a board each took minutes to build."""
+    graphs = former / _GRAPH_NAME, target / _GRAPH_NAME
+    # Not worth a failure: without them, they are built again.
+    with suppress(OSError):
+        if filecmp.cmp(*graphs, shallow=False):
+            (former / ENGINES_NAME).rename(target / ENGINES_NAME)

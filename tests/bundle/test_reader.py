@@ -79,6 +79,19 @@ def test_a_file_that_no_one_listed_is_refused(tiny_bundle: Path) -> None:
         Bundle.open(tiny_bundle)
 
 
+def test_a_folder_of_engines_may_stand_in_a_bundle_but_no_file_of_that_name(tiny_bundle: Path) -> None:
+    (tiny_bundle / "engines").mkdir()
+    (tiny_bundle / "engines" / "whatever").write_text("hello")
+    assert Bundle.open(tiny_bundle).name == "tiny"
+    (tiny_bundle / "engines").rename(tiny_bundle / "engine")
+    with pytest.raises(BundleError, match=r"got 'engine', which bundle.json does not list"):
+        Bundle.open(tiny_bundle)
+    (tiny_bundle / "engine").rename(tiny_bundle.with_name("engine"))
+    (tiny_bundle / "engines").write_text("hello")
+    with pytest.raises(BundleError, match=r"got 'engines', which bundle.json does not list"):
+        Bundle.open(tiny_bundle)
+
+
 def test_a_link_out_of_the_folder_is_refused(tiny_bundle: Path) -> None:
     graph = tiny_bundle / "model.onnx"
     graph.rename(tiny_bundle.with_name("elsewhere.onnx"))

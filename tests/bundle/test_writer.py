@@ -97,6 +97,36 @@ def test_what_is_no_bundle_is_left_alone(write: Write, tmp_path: Path, overwrite
     assert names(tmp_path) == ["file", "photos"]
 
 
+def put_engine(folder: Path) -> Path:
+    engines = folder / "engines"
+    engines.mkdir()
+    plan = engines / "tensorrt-10.3.0.30-sm87-0123456789ab.plan"
+    for path in (plan, plan.with_suffix(".json"), engines / ".lock"):
+        path.write_text("engine")
+    return plan
+
+
+def test_engines_stay_with_the_same_graph_and_go_with_another(
+    write: Write, tmp_path: Path, tiny_facts: BundleFacts, tiny_golden: GoldenFrames
+) -> None:
+    folder = tmp_path / "b"
+    write(folder)
+    plan = put_engine(folder)
+    write(folder, overwrite=True)
+    assert plan.read_text() == "engine"
+    write_bundle(folder, tiny_facts, graph=b"another", golden=tiny_golden, tolerance=1e-4, overwrite=True)
+    assert names(folder) == ["bundle.json", "golden.npz", "model.onnx"]
+
+
+def test_a_file_put_beside_engines_is_not_deleted_with_them(write: Write, tmp_path: Path) -> None:
+    write(tmp_path / "b")
+    note = put_engine(tmp_path / "b").with_name("notes.txt")
+    note.write_text("precious")
+    with pytest.raises(BundleError, match=r"it also holds 'engines/notes.txt', which would be lost"):
+        write(tmp_path / "b", overwrite=True)
+    assert note.read_text() == "precious"
+
+
 def test_a_file_put_beside_a_bundle_is_not_deleted_with_it(write: Write, tmp_path: Path) -> None:
     write(tmp_path / "b")
     (tmp_path / "b" / "notes.txt").write_text("precious")

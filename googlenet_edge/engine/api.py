@@ -1,0 +1,69 @@
+"""The names of TensorRT's Python module that we use, with their types, for ``tensorrt`` and ``tensorrt_rtx`` alike.
+
+Both modules are bindings of one interface. Which of them there is, is known only at run time, so the code below
+``engine/`` is given the module as a :class:`TensorRT`. Types come from stubs that were generated from ``tensorrt_rtx``
+(``stubs/``); a name that the stubs do not have is an error of the type checker here, and a name that is not here is one
+where it is used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import tensorrt_rtx as trt
+
+__all__ = ["TensorRT"]
+
+
+class TensorRT(Protocol):
+    """The module ``tensorrt`` (10.3 or newer) or ``tensorrt_rtx`` (1.x)."""
+
+    @property
+    def __version__(self) -> str: ...
+
+    # Building.
+    @property
+    def Builder(self) -> type[trt.Builder]: ...
+    @property
+    def OnnxParser(self) -> type[trt.OnnxParser]: ...
+    @property
+    def Logger(self) -> type[trt.Logger]: ...
+    @property
+    def ILogger(self) -> type[trt.ILogger]: ...
+    @property
+    def BuilderFlag(self) -> type[trt.BuilderFlag]: ...
+    @property
+    def ComputeCapability(self) -> type[trt.ComputeCapability]: ...
+    @property
+    def DataType(self) -> type[trt.DataType]: ...
+    @property
+    def DeviceType(self) -> type[trt.DeviceType]: ...
+    @property
+    def HardwareCompatibilityLevel(self) -> type[trt.HardwareCompatibilityLevel]: ...
+    @property
+    def IProgressMonitor(self) -> type[trt.IProgressMonitor]: ...
+    @property
+    def LayerType(self) -> type[trt.LayerType]: ...
+    @property
+    def MemoryPoolType(self) -> type[trt.MemoryPoolType]: ...
+    @property
+    def NetworkDefinitionCreationFlag(self) -> type[trt.NetworkDefinitionCreationFlag]: ...
+    @property
+    def ProfilingVerbosity(self) -> type[trt.ProfilingVerbosity]: ...
+
+    # Looking into an engine.
+    @property
+    def LayerInformationFormat(self) -> type[trt.LayerInformationFormat]: ...
+
+    # Running.
+    @property
+    def Runtime(self) -> type[trt.Runtime]: ...
+    @property
+    def TensorIOMode(self) -> type[trt.TensorIOMode]: ...
+    @property
+    def IProfiler(self) -> type[trt.IProfiler]: ...
+    @property
+    def ExecutionContextAllocationStrategy(self) -> type[trt.ExecutionContextAllocationStrategy]: ...
+    @property
+    def CudaGraphStrategy(self) -> type[trt.CudaGraphStrategy]: ...
