@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -21,6 +22,12 @@ TINY_PROBABILITIES = (
     (1.5346033421792526e-07, 0.9966195821762085, 1.5346033421792526e-07, 2.0541861545098072e-09, 0.0033801887184381485),
     (1.5346030579621583e-07, 1.5346030579621583e-07, 0.996619462966919, 2.0541859324652023e-09, 0.003380188485607505),
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hide GPUs: the tests see the same machine everywhere. ``make test-gpu`` (``-m gpu``) leaves them in sight."""
+    if config.option.markexpr != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from googlenet_edge.errors import BackendError, InputError, OutputError, SourceE
 from googlenet_edge.runtime.classifier import Classifier
 from googlenet_edge.sinks.jsonl import JsonLinesSink
 from googlenet_edge.sinks.sink import Sink
-from googlenet_edge.stream import AccuracyCounter, StreamConfig, run_stream
+from googlenet_edge.stream import AccuracyCounter, PendingFrame, StreamConfig, run_stream
 from googlenet_edge.types import Frame, FrameTrace, Prediction, Region
 
 MS = 1_000_000
@@ -77,6 +77,7 @@ class ScriptedClassifier:
 
     clock: FakeClock
     labels: tuple[str, ...] = LABELS
+    slots: int = 1
     first_ms: float = 100
     calls: list[tuple[int, Region | None]] = field(default_factory=list)
     fail_at: int | None = None
@@ -91,6 +92,9 @@ class ScriptedClassifier:
         self.calls.append((top_k, region))
         trace = FrameTrace(image.sequence, image.captured_ns, dequeued_ns, preprocessed_ns, self.clock())
         return Prediction(self.labels[:top_k], tuple(range(top_k)), (0.5,) * top_k, trace)
+
+    def submit(self, image: Frame, *, top_k: int = 5, region: Region | None = None, hold: bool = False) -> PendingFrame:
+        raise AssertionError("with one slot, nothing is submitted ahead")
 
 
 @dataclass

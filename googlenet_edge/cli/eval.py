@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from googlenet_edge.cli.backend_arguments import add_backend_arguments, open_from_arguments
 from googlenet_edge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,12 +32,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "or demo:test, demo:selection, 'demo:test?count=500'",
     )
     parser.add_argument("--batch", type=int, default=8, metavar="N", help="images per inference (default: 8)")
-    parser.add_argument("--threads", type=int, metavar="N", help="threads of the inference (default: all cores)")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads of ONNX Runtime (default: all cores)")
     parser.add_argument("--top", type=int, default=5, metavar="N", help="worst classes and pairs to show (default: 5)")
     parser.add_argument("--limit", type=int, metavar="N", help="only N images, spread over the set")
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="also write all figures, and each image's classes, here"
     )
+    add_backend_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -57,18 +59,22 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json is not None:
         check_writable(arguments.json, what="JSON file")
     bundle = Bundle.open(arguments.bundle)
-    with Classifier(bundle, threads=arguments.threads) as classifier:
-        dataset = open_dataset(arguments.dataset, classifier.labels)
-        if arguments.limit is not None:
-            dataset = dataset.limited(arguments.limit)
+    dataset = open_dataset(arguments.dataset, bundle.labels)
+    if arguments.limit is not None:
+        dataset = dataset.limited(arguments.limit)
+    backend = open_from_arguments(arguments, bundle)  # after what may be mistyped: an engine may have to be built
+    with Classifier(bundle, backend=backend.backend) as classifier:
+        described = classifier.describe()
         report = _evaluate(classifier, dataset, arguments.batch)
     if arguments.json is not None:
-        document = {"bundle": str(arguments.bundle), **report.to_dict()}
+        document = {"bundle": str(arguments.bundle), "classifier": described, **report.to_dict()}
         text = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1)
         with atomic_file(arguments.json, what="JSON file") as file:
             # A file name that is not UTF-8 holds lone surrogates: written as the JSON escapes of them.
             file.write(f"{text}\n".encode("utf-8", "backslashreplace"))
-    _print(report, arguments.top, Console(highlight=False))
+    console = Console(highlight=False)
+    console.print(_plain(backend.line), soft_wrap=True)
+    _print(report, arguments.top, console)
     return 0
 
 

@@ -18,8 +18,11 @@ __all__ = ["main"]
 VERBS = {
     "deploy": "make a bundle from a trained checkpoint",
     "calibrate": "measure, on images, how large each activation of a bundle's network gets: what INT8 needs to know",
+    "build": "build a bundle's TensorRT engine, for this device or for GPUs that are elsewhere",
+    "layers": "show the layers of a bundle's TensorRT engine: types, fused nodes, rows of Table 1; needs no GPU",
     "run": "label the frames of a camera, a video, a stream or the demo scene, with a latency report",
     "eval": "measure a bundle's accuracy on a labelled data set",
+    "bench": "time each layer of a bundle's engine, by row of Table 1",
     "inspect": "print Table 1 as computed from a checkpoint or a model form",
     "doctor": "show what this machine has and what is missing for which feature",
 }
@@ -29,6 +32,9 @@ VERBS = {
 EXTRA_OF = {
     **dict.fromkeys(("torch", "onnx", "onnxsim", "onnxscript", "safetensors"), "export"),
     **dict.fromkeys(("onnxruntime", "cv2"), "cpu"),
+    **dict.fromkeys(("tensorrt", "pycuda"), "tensorrt"),
+    "tensorrt_rtx": "rtx",
+    "cuda": "graphs",
 }
 """Which extra of the package brings a module."""
 

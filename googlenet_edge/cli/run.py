@@ -36,7 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
     _check_outputs(arguments)
     from googlenet_edge.bundle import Bundle
     from googlenet_edge.capture.source import SourceOptions, open_source
-    from googlenet_edge.cli.run_report import print_report, run_facts
+    from googlenet_edge.cli.backend_arguments import open_from_arguments
+    from googlenet_edge.cli.run_report import print_line, print_report, run_facts
     from googlenet_edge.latency.machine import machine_info
     from googlenet_edge.latency.report import samples_path, write_report, write_samples
     from googlenet_edge.runtime.classifier import Classifier
@@ -49,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         max_duration_s=arguments.duration,
         top_k=arguments.top_k,
         region=arguments.region,
+        every_frame=arguments.every_frame,
     )
     options = SourceOptions(
         open_timeout_ms=arguments.open_timeout,
@@ -61,7 +63,10 @@ def run(arguments: argparse.Namespace) -> int:
     )
     text = sys.stderr if arguments.jsonl == _STANDARD_OUTPUT else sys.stdout
     bundle = Bundle.open(arguments.bundle)
-    with Classifier(bundle, threads=arguments.threads) as classifier, open_source(arguments.source, options) as source:
+    backend = open_from_arguments(arguments, bundle)
+    with Classifier(bundle, backend=backend.backend) as classifier, open_source(arguments.source, options) as source:
+        if not arguments.quiet:
+            print_line(backend.line, text)
         stop = threading.Event()
         report: StreamReport | None = None
         with _stop_on_signals(stop), _closed_when_stopped(source, stop):

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from googlenet_edge.cli.backend_arguments import add_backend_arguments
 from googlenet_edge.errors import InputError
 
 __all__ = ["configure"]
@@ -48,8 +49,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--top-k", type=_integer(1), default=5, metavar="K", help="labels per frame (default: %(default)s)"
     )
-    run.add_argument("--threads", type=_integer(1), metavar="N", help="threads for the inference (default: all cores)")
+    run.add_argument("--threads", type=_integer(1), metavar="N", help="threads for ONNX Runtime (default: all cores)")
     run.add_argument("--region", type=_region, metavar="X,Y,W,H", help="classify this part of the frame, in pixels")
+
+    add_backend_arguments(parser)
 
     outputs = parser.add_argument_group("where results go")
     outputs.add_argument(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from googlenet_edge.capture.source import Source
     from googlenet_edge.stream import Accuracy, StreamConfig, StreamReport
 
-__all__ = ["print_report", "run_facts"]
+__all__ = ["print_line", "print_report", "run_facts"]
 
 
 def run_facts(
@@ -51,6 +51,17 @@ def run_facts(
             "region_px": None if region is None else [region.x_px, region.y_px, region.width_px, region.height_px],
         },
     )
+
+
+def print_line(line: str, stream: TextIO) -> None:
+    """Print a line before the run, which shall not begin if nothing can be printed. Raises :class:`OutputError`."""
+    try:
+        print(line, file=stream, flush=True)
+    except OSError as error:
+        _discard(stream)
+        raise OutputError(
+            f"cannot print what computes: {error.strerror}; use --quiet where nobody reads the output"
+        ) from error
 
 
 def print_report(report: StreamReport, source: Source, machine: MachineInfo, stream: TextIO) -> None:

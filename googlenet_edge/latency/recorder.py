@@ -111,7 +111,8 @@ class LatencyRecorder:
                 first_frame_ns=self._warmup.first_frame_ns,
             )
             return
-        wait_ns = MISSING if previous_ns is None else trace.dequeued_ns - previous_ns
+        # Below 0, this frame was already under way: nothing was waited for.
+        wait_ns = MISSING if previous_ns is None else max(0, trace.dequeued_ns - previous_ns)
         self._add_exact(trace, emitted_ns, wait_ns)
         slot = self._next_slot()
         if slot is not None:
@@ -128,7 +129,7 @@ class LatencyRecorder:
         return Samples(tuple(self._columns), rows[order], complete=self._measured <= self._capacity)
 
     def summarize(self, *, dropped: int = 0, dropped_in_warmup: int = 0) -> LatencySummary:
-        """Return the statistics of the frames recorded so far; ``dropped`` is the source's count over the whole run."""
+        """Return the statistics of the frames recorded so far; ``dropped`` is the count over the whole run."""
         durations = self._durations()
         stages: list[StageStatistics] = []
         for name, exact in self._exact.items():

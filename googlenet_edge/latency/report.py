@@ -23,7 +23,8 @@ SCHEMA_VERSION = 1
 
 _PERCENTILE_DEFINITION = "nearest rank: the ceil(p / 100 x N)-th smallest of N samples, without interpolation"
 _WAIT_DEFINITION = (
-    "from the previous frame's result being emitted until this frame was taken up: the loop waits for the source; "
+    "from the previous frame's result being emitted until this frame was taken up, 0 where it was taken up before "
+    "that: the loop waits for the source; "
     "a source that decodes or renders within the loop does so here"
 )
 
@@ -63,7 +64,8 @@ def report_document(summary: LatencySummary, facts: RunFacts) -> dict[str, objec
             + ", ".join(f"p{percent} {minimum_samples(percent)}" for percent in PERCENTILES),
             "fps": "(N - 1) / (last emitted - first emitted) of the N measured frames",
             "warmup": "the first frames: run like all others, but in no statistic of latency",
-            "dropped": "frames that gave way to newer ones in the source before the loop took them",
+            "dropped": "frames that gave way to newer ones, in the source before the loop took them, or in the loop "
+            "before their result was taken",
         },
         "frames": {
             "measured": summary.count,

@@ -55,10 +55,18 @@ STAGES = (
         "inference",
         "preprocessed_ns",
         "inferred_ns",
-        "from the input being ready until the probabilities are on the host: normalisation, network and softmax, "
-        "with any copies to and from a device, synchronised",
+        "from the input being ready until the probabilities are on the host: normalisation, network and softmax, with "
+        "any copies to and from a device, synchronised; where the next frame is prepared while one is computed, also "
+        "its wait for the device",
     ),
-    Stage("emit", "emit", "inferred_ns", "emitted_ns", "all sinks, one after the other: drawing, encoding, writing"),
+    Stage(
+        "emit",
+        "emit",
+        "inferred_ns",
+        "emitted_ns",
+        "all sinks, one after the other: drawing, encoding, writing; where the next frame is computed meanwhile, also "
+        "its wait for the sinks of the frame before it",
+    ),
     Stage(
         "capture_to_result",
         "capture to result",
@@ -77,11 +85,14 @@ STAGES = (
 """In the order in which they are printed."""
 
 WAIT = "wait"
-"""A duration between two frames: from the last frame's emitted_ns to this frame's dequeued_ns. The loop has nothing to
-do but get the next frame. Where the source decodes or renders while the loop waits, that time is in here."""
+"""A duration between two frames: from the last frame's emitted_ns to this frame's dequeued_ns; 0 where this frame was
+taken up before that, while the last one was still computed or emitted. The loop has nothing to do but get the next
+frame. Where the source decodes or renders while the loop waits, that time is in here."""
 
 DEVICE_STAGE_PREFIX = "device "
-DEVICE_STAGE_DEFINITION = "measured by the device's own clock, within the wall time of inference"
+DEVICE_STAGE_DEFINITION = (
+    "measured by the device's own clock, within the wall time of inference; without the wait for the device to be free"
+)
 
 
 def capture_definition(*, live: bool, device_stamps: bool) -> str:

@@ -100,7 +100,7 @@ class LatencySummary:
     fps: float | None
     """Frames per second over the measured frames; None for fewer than two."""
     dropped: int
-    """Frames that the source dropped, over the whole run."""
+    """Frames that gave way to newer ones, in the source or while they waited for the device, over the whole run."""
     dropped_in_warmup: int
     """Those of them that were dropped before the first measured frame."""
     warmup: WarmUp

@@ -10,12 +10,13 @@ import numpy.typing as npt
 from googlenet_edge.errors import BackendError, InputError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from googlenet_edge.bundle import Bundle
     from googlenet_edge.types import ImageArray, TensorSpec
 
-__all__ = ["Backend", "Outputs", "Ticket", "check_batch", "check_golden"]
+__all__ = ["Backend", "Outputs", "Ticket", "check_batch", "check_frames", "check_golden"]
 
 Outputs: TypeAlias = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 """Logits and probabilities, each float32 (frames, classes)."""
@@ -26,6 +27,26 @@ class Ticket(Protocol):
 
     def result(self) -> Outputs:
         """Wait for the batch and return (logits, probabilities). Raises :class:`BackendError` if it failed."""
+        ...
+
+    def done(self) -> bool:
+        """Say whether :meth:`result` would return, or raise, at once."""
+        ...
+
+    def withdraw(self) -> bool:
+        """Take the batch back if computing it has not begun, and say whether that was so.
+
+        After True, there is no result (asking for it raises :class:`BackendError`), the batch is the caller's again,
+        and its slot is free.
+        """
+        ...
+
+    @property
+    def ready_ns(self) -> int | None:
+        """After :meth:`result`: when the outputs were on the host, by ``time.monotonic_ns``.
+
+        None where ``result`` returned as soon as they were. They may lie ready long before someone asks for them.
+        """
         ...
 
     @property
@@ -41,8 +62,12 @@ class Backend(Protocol):
     backend does not look at it again. The arrays that ``result()`` returns belong to the caller: the backend never
     writes to them afterwards, so they may be kept.
 
+    Memory: a batch may lie anywhere, but one that was written into the array of :meth:`staging` is not copied once more
+    before it goes to the device.
+
     Order: ``submit`` may return before the batch is computed, so that the next frame is prepared meanwhile; results
     come in the order of submission. A backend need not allow calls from several threads; the one that does says so.
+    With two or more ``slots`` it does: frames are submitted in one thread, and their results taken in another.
     """
 
     @property
@@ -60,8 +85,24 @@ class Backend(Protocol):
         """The most frames that ``submit`` takes at once; None for no limit but memory."""
         ...
 
-    def submit(self, batch: ImageArray) -> Ticket:
+    @property
+    def slots(self) -> int:
+        """How many batches may be under way at once: 1 where ``submit`` computes before it returns."""
+        ...
+
+    def staging(self, frames: int) -> AbstractContextManager[ImageArray]:
+        """Lend an array uint8 (frames, size, size, 3) to write a batch into, and to ``submit`` before the block ends.
+
+        Waits while all slots are taken. A batch that was not submitted is forgotten when the block ends; after that,
+        the array is the backend's. Raises :class:`InputError` for a number of frames that ``submit`` would not take.
+        """
+        ...
+
+    def submit(self, batch: ImageArray, *, hold: bool = False) -> Ticket:
         """Start on a batch: uint8 (frames, size, size, 3), C-contiguous, 1 to ``max_batch`` frames.
+
+        ``hold``: do not queue it on the device behind another one, but begin when nothing else is being computed; until
+        then :meth:`Ticket.withdraw` can make room for a newer frame.
 
         Raises :class:`InputError` for any other array, :class:`BackendError` if the library fails.
         """
@@ -99,6 +140,16 @@ def check_batch(batch: object, spec: TensorSpec, max_batch: int | None) -> None:
         raise InputError(f"{got} with 1 to {max_batch or 'any number of'} frames; split the batch")
     if not batch.flags.c_contiguous:
         raise InputError(f"{got}, C-contiguous, but its strides are {batch.strides}; use numpy.ascontiguousarray")
+
+
+def check_frames(frames: object, spec: TensorSpec, max_batch: int | None) -> None:
+    """Raise :class:`InputError` unless this is a number of frames that a backend with this input takes at once."""
+    # A bool is an int, and True frames is no number of frames.
+    if type(frames) is not int or not 1 <= frames <= (max_batch or frames):
+        raise InputError(
+            f"input {spec.name!r}: got a batch of {frames!r} frames, expected 1 to {max_batch or 'any number'}; "
+            "split the batch"
+        )
 
 
 def check_golden(backend: Backend, bundle: Bundle, *, frames: int | None = None) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from googlenet_edge.bundle.reader import Bundle
 from googlenet_edge.errors import BackendError, InputError
 from googlenet_edge.runtime.backend import check_golden
+from googlenet_edge.runtime.pending import PendingBatch, PendingPrediction
 from googlenet_edge.runtime.preprocess import check_frame, preprocess
 from googlenet_edge.types import Frame, FrameTrace, ImageArray, Prediction
 
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
     from types import TracebackType
-
-    import numpy.typing as npt
 
     from googlenet_edge.runtime.backend import Backend
     from googlenet_edge.types import Clock, Region
@@ -90,6 +90,11 @@ class Classifier:
         """What computes."""
         return self._backend
 
+    @property
+    def slots(self) -> int:
+        """How many frames may be under way at once: see :attr:`Backend.slots`."""
+        return self._backend.slots
+
     def describe(self) -> dict[str, str]:
         """Say what classifies, for reports: model, precision, graph_sha256, and what the backend says of itself."""
         manifest = self.bundle.manifest
@@ -116,7 +121,22 @@ class Classifier:
             InputError: The image, the region or top_k is not as described.
             BackendError: The inference failed, or gave NaN.
         """
-        return self._classify([image], top_k, region)[0]
+        return self.submit(image, top_k=top_k, region=region).result()
+
+    def submit(
+        self, image: ImageArray | Frame, *, top_k: int = 5, region: Region | None = None, hold: bool = False
+    ) -> PendingPrediction:
+        """Prepare one frame and start on it, so that the next one can be prepared while the device computes.
+
+        The frame is cropped and resized before this returns, and is not looked at again. Waits while all the backend's
+        ``slots`` are taken: with more frames under way than that, take a result first. ``hold``: begin only when the
+        device computes nothing else; until then the frame can be withdrawn. Else as :meth:`classify`.
+        """
+        dequeued_ns = self._clock()
+        _check_top_k(top_k)
+        check_frame(image.image if isinstance(image, Frame) else image)
+        traces = (_begun(image, 0, dequeued_ns),)
+        return PendingPrediction(self._submit([image], traces, top_k=top_k, region=region, hold=hold))
 
     def classify_batch(
         self, images: Sequence[ImageArray | Frame] | ImageArray, *, top_k: int = 5, region: Region | None = None
@@ -128,7 +148,19 @@ class Classifier:
         """
         if isinstance(images, np.ndarray) and images.ndim != 4:
             raise InputError(f"images: got one array {images.shape}, expected a list of frames; use classify for one")
-        return self._classify(images, top_k, region)
+        dequeued_ns = self._clock()
+        _check_top_k(top_k)
+        # All are looked at before any is computed: a bad one late in the list does not waste the work on the others.
+        for image in images:
+            check_frame(image.image if isinstance(image, Frame) else image)
+        most = min(self._backend.max_batch or _MOST_AT_ONCE, _MOST_AT_ONCE)
+        predictions: list[Prediction] = []
+        for start in range(0, len(images), most):
+            chunk = images[start : start + most]
+            traces = tuple(_begun(image, start + index, dequeued_ns) for index, image in enumerate(chunk))
+            # One at a time: two threads that each hold a slot while they wait for a second one would wait for ever.
+            predictions += self._submit(chunk, traces, top_k=top_k, region=region).result()
+        return predictions
 
     def close(self) -> None:
         """Free the backend. May be called again; classifying is then an error."""
@@ -152,66 +184,39 @@ class Classifier:
                 f"expected {'; '.join(map(str, expected))} as in bundle.json; load the graph of this bundle"
             )
 
-    def _classify(
-        self, images: Sequence[ImageArray | Frame] | ImageArray, top_k: int, region: Region | None
-    ) -> list[Prediction]:
-        dequeued_ns = self._clock()
-        if type(top_k) is not int or top_k < 1:
-            raise InputError(f"top_k: got {top_k!r}, expected a whole number from 1")
-        # All are looked at before any is computed: a bad one late in the list does not waste the work on the others.
-        for image in images:
-            check_frame(image.image if isinstance(image, Frame) else image)
-        most = min(self._backend.max_batch or _MOST_AT_ONCE, _MOST_AT_ONCE)
-        predictions: list[Prediction] = []
-        for start in range(0, len(images), most):
-            chunk = images[start : start + most]
-            predictions += self._classify_chunk(chunk, start, dequeued_ns, top_k, region)
-        return predictions
-
-    def _classify_chunk(
+    def _submit(
         self,
         images: Sequence[ImageArray | Frame] | ImageArray,
-        start: int,
-        dequeued_ns: int,
+        traces: tuple[FrameTrace, ...],
+        *,
         top_k: int,
         region: Region | None,
-    ) -> list[Prediction]:
+        hold: bool = False,
+    ) -> PendingBatch:
         rule = self.bundle.crop
-        batch = np.empty((len(images), rule.crop_px, rule.crop_px, 3), dtype=np.uint8)
-        preprocessed_ns = []
-        for image, row in zip(images, batch, strict=True):
-            preprocess(image.image if isinstance(image, Frame) else image, rule, region=region, out=row)
-            preprocessed_ns.append(self._clock())
-        ticket = self._backend.submit(batch)
-        _, probabilities = ticket.result()
-        inferred_ns = self._clock()
-        predictions = []
-        for index, (image, ready_ns, row) in enumerate(zip(images, preprocessed_ns, probabilities, strict=True)):
-            trace = FrameTrace(
-                sequence=image.sequence if isinstance(image, Frame) else start + index,
-                captured_ns=image.captured_ns if isinstance(image, Frame) else dequeued_ns,
-                dequeued_ns=dequeued_ns,
-                preprocessed_ns=ready_ns,
-                inferred_ns=inferred_ns,
-                device_stage_ns=ticket.device_stage_ns,
-            )
-            predictions.append(self._prediction(row, top_k, trace))
-        return predictions
+        ready = []
+        with self._backend.staging(len(images)) as batch:
+            for image, trace, row in zip(images, traces, batch, strict=True):
+                preprocess(image.image if isinstance(image, Frame) else image, rule, region=region, out=row)
+                ready.append(replace(trace, preprocessed_ns=self._clock()))
+            ticket = self._backend.submit(batch, hold=hold)
+        return PendingBatch(ticket, tuple(ready), top_k, self.bundle, self._clock)
 
-    def _prediction(self, probabilities: npt.NDArray[np.float32], top_k: int, trace: FrameTrace) -> Prediction:
-        if not np.isfinite(probabilities).all():
-            raise BackendError(
-                f"frame {trace.sequence}: got probabilities that are not finite, expected 0 to 1; "
-                f"a graph of precision {self.bundle.manifest.precision} may overflow: deploy it as fp32"
-            )
-        # Stable: of equal probabilities, the lower class id comes first, on every machine.
-        best = np.argsort(-probabilities, kind="stable")[:top_k].tolist()
-        return Prediction(
-            labels=tuple(self.labels[class_id] for class_id in best),
-            class_ids=tuple(best),
-            probabilities=tuple(float(probabilities[class_id]) for class_id in best),
-            trace=trace,
-        )
+
+def _check_top_k(top_k: object) -> None:
+    if type(top_k) is not int or top_k < 1:
+        raise InputError(f"top_k: got {top_k!r}, expected a whole number from 1")
+
+
+def _begun(image: ImageArray | Frame, number: int, dequeued_ns: int) -> FrameTrace:
+    """Return the trace of a frame that was just taken up. What comes later is set when it is known."""
+    return FrameTrace(
+        sequence=image.sequence if isinstance(image, Frame) else number,
+        captured_ns=image.captured_ns if isinstance(image, Frame) else dequeued_ns,
+        dequeued_ns=dequeued_ns,
+        preprocessed_ns=dequeued_ns,
+        inferred_ns=dequeued_ns,
+    )
 
 
 def _open_backend(bundle: Bundle, threads: int | None) -> Backend:

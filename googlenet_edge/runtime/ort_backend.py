@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+import numpy as np
+
 from googlenet_edge.errors import BackendError, InputError, MissingPackageError
-from googlenet_edge.runtime.backend import check_batch
+from googlenet_edge.runtime.backend import check_batch, check_frames
+from googlenet_edge.runtime.ort_profile import OrtProfile
 from googlenet_edge.types import TensorSpec
 
 try:
@@ -16,8 +20,10 @@ except ImportError as error:
     raise MissingPackageError("onnxruntime", extra="cpu") from error
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
+    from googlenet_edge.engine.layers import EngineLayer
     from googlenet_edge.runtime.backend import Outputs
     from googlenet_edge.types import ImageArray
 
@@ -39,6 +45,8 @@ class OrtConfig:
     spin: bool = False
     """Let idle threads wait in a busy loop: a little faster between operators where nothing else runs, but it takes the
     cores from the camera, the decoder and the sinks: the same frames then cost up to twice the processor time."""
+    profile_layers: bool = False
+    """Time each node, for :meth:`OrtBackend.layer_times_ns`: a little slower."""
 
     def __post_init__(self) -> None:
         # A bool is an int, and True threads is no number of threads.
@@ -54,9 +62,16 @@ class _Done:
 
     outputs: Outputs
     device_stage_ns: tuple[tuple[str, int], ...] = ()
+    ready_ns: int | None = None
 
     def result(self) -> Outputs:
         return self.outputs
+
+    def done(self) -> bool:
+        return True
+
+    def withdraw(self) -> bool:
+        return False
 
 
 class OrtBackend:
@@ -68,6 +83,7 @@ class OrtBackend:
 
     max_batch: int | None = None
     """The graph's batch size is free."""
+    slots: int = 1
 
     def __init__(self, graph: str | os.PathLike[str] | bytes, config: OrtConfig | None = None) -> None:
         """Load an ONNX file, or its bytes. A path needs half the memory while loading.
@@ -88,15 +104,24 @@ class OrtBackend:
         options.add_session_config_entry("session.disable_quant_qdq", "1")
         if self.config.optimization == "off":
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        self._profile = OrtProfile() if self.config.profile_layers else None
+        if self._profile is not None:
+            self._profile.switch_on(options)
+        self._session: Any = None
         content = graph if isinstance(graph, bytes) else os.fspath(graph)
         try:
-            self._session: Any = onnxruntime.InferenceSession(content, options, providers=[_PROVIDER])
+            self._session = onnxruntime.InferenceSession(content, options, providers=[_PROVIDER])
         except Exception as error:  # ONNX Runtime's exceptions have no other base
+            self.close()
             raise BackendError(
                 f"{source}: ONNX Runtime {onnxruntime.__version__} cannot load it: {error}; "
                 "make the bundle again, or upgrade onnxruntime if the graph is of a newer opset"
             ) from error
-        self.input, self.outputs = self._check_graph(source)
+        try:
+            self.input, self.outputs = self._check_graph(source)
+        except BaseException:
+            self.close()
+            raise
 
     def _check_graph(self, source: str) -> tuple[TensorSpec, tuple[TensorSpec, TensorSpec]]:
         inputs = [_spec(node) for node in self._session.get_inputs()]
@@ -115,18 +140,27 @@ class OrtBackend:
             )
         return inputs[0], (outputs[0], outputs[1])
 
-    def submit(self, batch: ImageArray) -> _Done:
+    @contextmanager
+    def staging(self, frames: int) -> Iterator[ImageArray]:
+        """Lend a new array uint8 (frames, size, size, 3); any other does as well here, and nothing is waited for.
+
+        Raises :class:`InputError` for a number of frames below 1, :class:`BackendError` if the backend is closed.
+        """
+        self._open_session()
+        check_frames(frames, self.input, self.max_batch)
+        yield np.empty((frames, *(int(size) for size in self.input.shape[1:])), dtype=np.uint8)
+
+    def submit(self, batch: ImageArray, *, hold: bool = False) -> _Done:  # noqa: ARG002 - nothing to queue behind
         """Compute a batch: uint8 (frames, size, size, 3) BGR, C-contiguous; see :class:`Backend` for who owns what.
 
-        Raises :class:`InputError` for any other array, :class:`BackendError` if ONNX Runtime fails or is closed.
+        ``hold`` changes nothing: the batch is computed before this returns. Raises :class:`InputError` for any other
+        array, :class:`BackendError` if ONNX Runtime fails or is closed.
         """
         return _Done(self.infer(batch))
 
     def infer(self, batch: ImageArray) -> Outputs:
         """Compute a batch and return (logits, probabilities), float32 (frames, classes); errors as in ``submit``."""
-        session = self._session
-        if session is None:
-            raise BackendError("backend: it is closed, expected an open one; make a new one")
+        session = self._open_session()
         check_batch(batch, self.input, self.max_batch)
         try:
             logits, probabilities = session.run(["logits", "probabilities"], {"image": batch})
@@ -135,7 +169,26 @@ class OrtBackend:
                 f"inference of uint8 {batch.shape}: ONNX Runtime {onnxruntime.__version__} failed: {error}; "
                 "if memory is short, use smaller batches"
             ) from error
+        if self._profile is not None:
+            self._profile.runs += 1
         return logits, probabilities
+
+    def layer_times_ns(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """With ``profile_layers``: the nodes as ONNX Runtime runs them, each with its nanoseconds in each inference.
+
+        Ends the profiling: inferences after the first call are in no later one. Not for use from several threads.
+        """
+        session = self._open_session()
+        return () if self._profile is None else self._profile.read(session)
+
+    def engine_layers(self) -> tuple[EngineLayer, ...]:
+        """Return (): ONNX Runtime tells no more of its nodes than their names."""
+        return ()
+
+    def clear_layer_times(self) -> None:
+        """Leave out the inferences so far: after the warm-up."""
+        if self._profile is not None:
+            self._profile.clear()
 
     def describe(self) -> dict[str, str]:
         """Say what computes: backend, version, provider, threads, optimization, spin."""
@@ -148,9 +201,17 @@ class OrtBackend:
             "spin": str(self.config.spin).lower(),
         }
 
+    def _open_session(self) -> Any:
+        if self._session is None:
+            raise BackendError("backend: it is closed, expected an open one; make a new one")
+        return self._session
+
     def close(self) -> None:
         """Free the session and its memory. May be called again."""
-        self._session = None
+        session, self._session = self._session, None
+        if self._profile is not None:
+            del session  # it writes its file when it ends
+            self._profile.close()
 
     def __enter__(self) -> OrtBackend:
         return self

@@ -53,6 +53,31 @@ def test_json_has_every_image(tiny_bundle: Path, images: Path, tmp_path: Path) -
     assert document["skipped"][0]["name"] == "blue/1.png"
 
 
+def test_what_computed_is_printed_and_in_the_json(
+    tiny_bundle: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "figures.json"
+    command = ["eval", str(tiny_bundle), str(images), "--json", str(target), "--threads", "1"]
+    assert main([*command, "--backend", "onnxruntime"]) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.startswith("ONNX Runtime ")
+    assert first.endswith(" on the CPU: as asked for")
+    described = json.loads(target.read_text(encoding="utf-8"))["classifier"]
+    assert (described["backend"], described["model"], described["threads"]) == ("onnxruntime", "tiny", "1")
+
+
+def test_tensorrt_without_a_gpu_is_one_message(
+    tiny_bundle: Path, images: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # also where there is one
+    assert main(["eval", str(tiny_bundle), str(images), "--backend", "tensorrt"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert len(captured.err.splitlines()) == 1
+    assert not (tiny_bundle / "engines").exists()
+
+
 def test_top_and_limit(tiny_bundle: Path, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["eval", str(tiny_bundle), str(images), "--top", "0", "--limit", "3", "--threads", "1"]) == 0
     printed = capsys.readouterr().out

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from googlenet_edge.cli import run as run_verb
-from googlenet_edge.errors import OutputError, SourceError, UsageError
+from googlenet_edge.errors import DeviceError, MissingPackageError, OutputError, SourceError, UsageError
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONWARNINGS": "error"}
 COMMAND: list[str | Path] = [sys.executable, "-m", "googlenet_edge", "run"]
@@ -61,6 +61,7 @@ def test_a_video_ends_with_all_its_outputs(
     assert sorted(path.name for path in out.iterdir()) == ["a.mp4", "r.jsonl", "report-samples.csv", "report.json"]
 
     printed = capfd.readouterr().out
+    assert printed.startswith("ONNX Runtime ")
     assert "end of stream after 40 frames" in printed
     assert "35 frames measured" in printed
     assert "capture to result" in printed
@@ -93,8 +94,29 @@ def test_results_on_standard_output_are_alone_there(
     assert run(tiny_bundle, video, "--threads", 1, "--frames", 15, "--jsonl", "-") == 0
     captured = capfd.readouterr()
     assert [json.loads(line)["label"] for line in captured.out.splitlines()] == ["red"] * 15
+    assert captured.err.startswith("ONNX Runtime ")
     assert "latency in ms" in captured.err
     assert "frame limit after 15 frames" in captured.err
+
+
+def test_tensorrt_without_a_gpu_is_an_error_before_the_source_is_opened(
+    run: Callable[..., int], tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # also where there is one
+    with pytest.raises((DeviceError, MissingPackageError)):
+        run(tiny_bundle, "no such source", "--backend", "tensorrt-rtx", "--device", 1)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--backend", "cuda"), ("--device", -1), ("--max-batch", 0), ("--max-batch", 2000)]
+)
+def test_wrong_words_about_the_backend_are_wrong_usage(
+    run: Callable[..., int], tiny_bundle: Path, arguments: tuple[object, ...], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(tiny_bundle, "demo:", *arguments)
+    assert ended.value.code == 2
+    assert f"argument {arguments[0]}: " in capfd.readouterr().err
 
 
 def test_quiet_prints_nothing(

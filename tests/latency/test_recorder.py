@@ -39,6 +39,16 @@ def test_every_stage_is_the_difference_of_its_time_points(make_trace: TraceMaker
     assert summary.fps == pytest.approx(100.0)
 
 
+def test_a_frame_that_was_under_way_already_was_not_waited_for() -> None:
+    recorder = LatencyRecorder(started_ns=0, warmup_frames=0)
+    recorder.record(FrameTrace(0, 0, 1 * MS, 2 * MS, 20 * MS, 30 * MS))
+    recorder.record(FrameTrace(1, 0, 5 * MS, 6 * MS, 40 * MS, 50 * MS))  # prepared while frame 0 was computed
+    recorder.record(FrameTrace(2, 0, 53 * MS, 54 * MS, 60 * MS, 61 * MS))
+    summary = recorder.summarize()
+    assert recorder.samples().rows[1:, -1].tolist() == [0, 3 * MS]
+    assert (summary.stage("wait").count, summary.stage("wait").mean_ns) == (2, 1.5 * MS)
+
+
 def test_warmup_is_timed_and_left_out(make_trace: TraceMaker) -> None:
     recorder = LatencyRecorder(started_ns=START_NS, warmup_frames=3)
     assert recorder.in_warmup

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -46,9 +48,12 @@ class RecordingBackend:
     def __init__(self, inner: OrtBackend, max_batch: int | None) -> None:
         self.inner, self.max_batch = inner, max_batch
         self.batches: list[ImageArray] = []
+        self.lent: list[ImageArray] = []
+        self.submitted: list[tuple[ImageArray, bool]] = []
         self.closed = 0
         self.offset = 0.0
         self.device_stage_ns = (("compute", 812_000),)
+        self.ready_ns: int | None = None
 
     @property
     def input(self) -> TensorSpec:
@@ -58,18 +63,38 @@ class RecordingBackend:
     def outputs(self) -> tuple[TensorSpec, TensorSpec]:
         return self.inner.outputs
 
-    def submit(self, batch: ImageArray) -> RecordingBackend._Ticket:
+    @property
+    def slots(self) -> int:
+        return self.inner.slots
+
+    @contextmanager
+    def staging(self, frames: int) -> Iterator[ImageArray]:
+        with self.inner.staging(frames) as batch:
+            self.lent.append(batch)
+            yield batch
+
+    def submit(self, batch: ImageArray, *, hold: bool = False) -> RecordingBackend._Ticket:
+        self.submitted.append((batch, hold))
         assert self.max_batch is None or len(batch) <= self.max_batch
         self.batches.append(batch.copy())
         logits, probabilities = self.inner.infer(batch)
-        return self._Ticket((logits, probabilities + np.float32(self.offset)), self.device_stage_ns)
+        outputs = logits, probabilities + np.float32(self.offset)
+        return self._Ticket(outputs, self.device_stage_ns, self.ready_ns)
 
+    @dataclass
     class _Ticket:
-        def __init__(self, outputs: Outputs, device_stage_ns: tuple[tuple[str, int], ...]) -> None:
-            self.outputs, self.device_stage_ns = outputs, device_stage_ns
+        outputs: Outputs
+        device_stage_ns: tuple[tuple[str, int], ...]
+        ready_ns: int | None
 
         def result(self) -> Outputs:
             return self.outputs
+
+        def done(self) -> bool:
+            return True
+
+        def withdraw(self) -> bool:
+            return False
 
     def infer(self, batch: ImageArray) -> Outputs:
         return self.submit(batch).result()

@@ -121,6 +121,15 @@ def test_long_lists_are_split_to_what_the_backend_takes(
         assert [len(batch) for batch in backend.batches] == sizes
 
 
+def test_results_that_lay_ready_before_they_were_asked_for_have_the_time_when_they_came(
+    tiny_bundle: Path, clock: Callable[[], int], make_backend: Callable[[int | None], Any]
+) -> None:
+    backend = make_backend(1)
+    backend.ready_ns = 2_500
+    with Classifier(tiny_bundle, backend=backend, clock=clock, golden_frames=0) as classifier:
+        assert classifier.submit(plain(RED)).result().trace.inferred_ns == 2_500
+
+
 def test_without_a_limit_lists_are_split_to_spare_memory(
     tiny_bundle: Path, make_backend: Callable[[int | None], Any]
 ) -> None:
@@ -147,6 +156,41 @@ def test_the_trace_says_when(
     assert [t.dequeued_ns for t in traces] == [7, 7, 7]
     assert [t.preprocessed_ns for t in traces] == [8, 9, 11]
     assert [t.inferred_ns for t in traces] == [10, 10, 12]
+
+
+def test_crops_are_written_where_the_backend_wants_them(
+    tiny_bundle: Path, make_backend: Callable[[int | None], Any]
+) -> None:
+    backend = make_backend(2)
+    with Classifier(tiny_bundle, backend=backend, golden_frames=0) as classifier:
+        classifier.classify(plain(RED))
+        classifier.classify_batch([plain(RED)] * 3)
+    assert [len(batch) for batch in backend.lent] == [1, 2, 1]
+    assert all(batch is lent for (batch, _), lent in zip(backend.submitted, backend.lent, strict=True))
+
+
+def test_a_submitted_frame_has_the_prediction_of_a_classified_one(
+    tiny_bundle: Path, clock: Callable[[], int], make_backend: Callable[[int | None], Any]
+) -> None:
+    backend = make_backend(1)
+    with Classifier(tiny_bundle, backend=backend, clock=clock, golden_frames=0) as classifier:
+        assert classifier.slots == backend.slots == 1
+        image = plain(GREEN)
+        pending = classifier.submit(Frame(image, sequence=7, captured_ns=-3), top_k=2)
+        image[:] = 0  # the frame was looked at already
+        assert pending.done()
+        assert not pending.withdraw()
+        prediction = pending.result()
+        classifier.submit(plain(RED), hold=True)
+        with pytest.raises(InputError, match="top_k: got 0"):
+            classifier.submit(plain(RED), top_k=0)
+        with pytest.raises(InputError, match="frame: got float64"):
+            classifier.submit(np.zeros((4, 4)))  # type: ignore[arg-type]
+    assert (prediction.label, len(prediction.labels)) == ("green", 2)
+    trace = prediction.trace
+    assert (trace.sequence, trace.captured_ns, trace.device_stage_ns) == (7, -3, (("compute", 812_000),))
+    assert (trace.dequeued_ns, trace.preprocessed_ns, trace.inferred_ns, trace.emitted_ns) == (1, 2, 3, None)
+    assert [hold for _, hold in backend.submitted] == [False, True]
 
 
 def test_it_says_what_classifies(tiny_bundle: Path) -> None:

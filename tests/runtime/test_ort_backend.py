@@ -59,6 +59,24 @@ def test_results_stay_as_they_were(tiny_graph_path: Path, tiny_golden: GoldenFra
         assert first.device_stage_ns == ()
 
 
+def test_a_batch_is_computed_when_it_was_submitted(tiny_graph_path: Path, tiny_golden: GoldenFrames) -> None:
+    with OrtBackend(tiny_graph_path) as backend:
+        typed: Backend = backend
+        with typed.staging(2) as batch:
+            batch[...] = tiny_golden.images[1:]
+            ticket = typed.submit(batch, hold=True)
+            batch[...] = 0
+        assert (typed.slots, ticket.done(), ticket.withdraw()) == (1, True, False)
+        assert ticket.result()[1].argmax(axis=1).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("frames", [0, -1, True, 1.0, "2"])
+def test_a_number_of_frames_that_is_none(tiny_graph_path: Path, frames: Any) -> None:
+    message = r"input 'image': got a batch of .* frames, expected 1 to any number"
+    with OrtBackend(tiny_graph_path) as backend, pytest.raises(InputError, match=message), backend.staging(frames):
+        pass
+
+
 def test_several_threads_may_use_it(tiny_graph_path: Path, tiny_golden: GoldenFrames) -> None:
     results: dict[int, list[int]] = {}
     with OrtBackend(tiny_graph_path, OrtConfig(threads=1)) as backend:
@@ -100,6 +118,8 @@ def test_a_closed_backend_says_so(tiny_graph_path: Path, tiny_golden: GoldenFram
     backend.close()
     with pytest.raises(BackendError, match="it is closed, expected an open one"):
         backend.infer(tiny_golden.images)
+    with pytest.raises(BackendError, match="it is closed, expected an open one"), backend.staging(1):
+        pass
 
 
 def test_files_that_are_no_graph(tmp_path: Path, tiny_graph_path: Path) -> None:

@@ -1,0 +1,111 @@
+"""The arguments that say what shall compute, shared by the verbs that classify frames."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from googlenet_edge.bundle import Bundle
+    from googlenet_edge.engine.store import EnginePlaces
+    from googlenet_edge.runtime.open_backend import BackendChoice, OpenedBackend
+
+__all__ = ["add_backend_arguments", "engine_places", "open_from_arguments"]
+
+_LARGEST_BATCH = 1024
+
+_CHOICES: dict[str, BackendChoice] = {
+    "auto": "auto",
+    "onnxruntime": "onnxruntime",
+    "tensorrt": "tensorrt",
+    "tensorrt-rtx": "tensorrt_rtx",
+}
+
+
+def add_backend_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--backend``, ``--device``, ``--max-batch``, ``--no-cuda-graph`` and ``--cache``."""
+    group = parser.add_argument_group("what computes")
+    group.add_argument(
+        "--backend",
+        choices=_CHOICES,
+        default="auto",
+        help="default: TensorRT where there are an NVIDIA GPU and a TensorRT, else ONNX Runtime on the CPU",
+    )
+    group.add_argument(
+        "--device", type=_number(0), default=0, metavar="N", help="TensorRT: which GPU (default: %(default)s)"
+    )
+    group.add_argument(
+        "--max-batch",
+        type=_number(1, _LARGEST_BATCH),
+        metavar="N",
+        help="TensorRT: use an engine that takes N frames at once (default: the last one that was built)",
+    )
+    group.add_argument("--no-cuda-graph", action="store_true", help="TensorRT: launch each kernel by itself")
+    group.add_argument(
+        "--cache",
+        type=Path,
+        metavar="FOLDER",
+        help="TensorRT: keep engines here (default: in the bundle, or in ~/.cache/googlenet-edge if that is read-only)",
+    )
+
+
+def engine_places(cache: Path | None) -> EnginePlaces:
+    """Return where engines are kept, given ``--cache``; ``XDG_CACHE_HOME`` is read here and nowhere else."""
+    from googlenet_edge.engine.store import EnginePlaces
+
+    if cache is not None:
+        return EnginePlaces(cache=cache, scratch=cache / "scratch")
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    try:
+        # The specification says to pass over a relative path.
+        default = (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "googlenet-edge"
+    except RuntimeError:  # a user without a home
+        return EnginePlaces()
+    return EnginePlaces(fallback=default, scratch=default / "scratch")
+
+
+def open_from_arguments(
+    arguments: argparse.Namespace, bundle: Bundle, *, profile_layers: bool = False
+) -> OpenedBackend:
+    """Open what the arguments ask for; a first build shows its progress on standard error.
+
+    See :func:`googlenet_edge.runtime.open_backend.open_backend` for what is raised.
+    """
+    from googlenet_edge.cli.build_display import BuildDisplay
+    from googlenet_edge.engine.build import BuildSettings
+    from googlenet_edge.runtime.open_backend import BackendOptions, open_backend
+    from googlenet_edge.runtime.trt_config import TrtConfig
+
+    choice = _CHOICES[arguments.backend]
+    options = BackendOptions(
+        choice=choice,
+        threads=getattr(arguments, "threads", None),
+        trt=TrtConfig(
+            device=arguments.device,
+            cuda_graph="off" if arguments.no_cuda_graph else "auto",
+            profile_layers=profile_layers,
+        ),
+        max_batch=arguments.max_batch,
+        places=engine_places(arguments.cache),
+    )
+    if choice == "onnxruntime":
+        return open_backend(bundle, options)
+    with BuildDisplay() as display:
+        quiet = getattr(arguments, "quiet", False)
+        return open_backend(bundle, options, settings=BuildSettings(on_progress=None if quiet else display.progress))
+
+
+def _number(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number from {least} to {most}")
+        return value
+
+    return parse

@@ -1,0 +1,176 @@
+"""``googlenet-edge bench``: how long each layer of a bundle's engine takes, by row of Table 1."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from googlenet_edge.cli.backend_arguments import add_backend_arguments
+from googlenet_edge.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from rich.console import Console
+
+    from googlenet_edge.bundle import Bundle
+    from googlenet_edge.latency.layer_times import LayerReport, LayerTime
+    from googlenet_edge.runtime.layer_profile import ProfileConfig
+
+SCHEMA_VERSION = 1
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add this verb's arguments."""
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle's folder")
+    parser.add_argument(
+        "--layers",
+        action="store_true",
+        help="time each layer on the bundle's golden frames; on TensorRT with its own profiler, on ONNX Runtime with "
+        "that one's",
+    )
+    parser.add_argument("--batch", type=int, default=1, metavar="N", help="frames per inference (default: 1)")
+    parser.add_argument("--iterations", type=int, default=100, metavar="N", help="inferences (default: 100)")
+    parser.add_argument("--warmup", type=int, default=10, metavar="N", help="inferences before those (default: 10)")
+    parser.add_argument("--threads", type=int, metavar="N", help="ONNX Runtime: threads (default: all cores)")
+    parser.add_argument("--top", type=int, default=10, metavar="N", help="slowest layers to show (default: 10)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures, of all layers, here")
+    add_backend_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure and print the tables; see the library functions for what is raised."""
+    config = _checked(arguments)
+    from rich.console import Console
+
+    from googlenet_edge.atomic import atomic_file, check_writable
+    from googlenet_edge.bundle import Bundle
+
+    if arguments.json is not None:
+        check_writable(arguments.json, what="JSON file")
+    bundle = Bundle.open(arguments.bundle)
+    report, line, backend = _measure(arguments, bundle, config)
+    if arguments.json is not None:
+        text = json.dumps(_document(report, bundle, backend), ensure_ascii=False, allow_nan=False, indent=1)
+        with atomic_file(arguments.json, what="JSON file") as file:
+            file.write(f"{text}\n".encode("utf-8", "backslashreplace"))
+    _print(report, line, arguments.top, Console(highlight=False))
+    return 0
+
+
+def _checked(arguments: argparse.Namespace) -> ProfileConfig:
+    from googlenet_edge.runtime.layer_profile import MOST_INFERENCES, ProfileConfig
+
+    if not arguments.layers:
+        raise UsageError(
+            "bench: got no --layers, expected it: the time of each layer is what this verb measures; "
+            "for the latency of whole frames use `googlenet-edge run`"
+        )
+    for name, least in (("batch", 1), ("iterations", 1), ("warmup", 0), ("threads", 1), ("top", 0)):
+        value = getattr(arguments, name)
+        if value is not None and value < least:
+            raise UsageError(f"--{name}: got {value}, expected at least {least}")
+    if arguments.iterations + arguments.warmup > MOST_INFERENCES:
+        raise UsageError(
+            f"--iterations: got {arguments.iterations}, and {arguments.warmup} for warm-up, "
+            f"expected at most {MOST_INFERENCES} together"
+        )
+    if arguments.max_batch is not None and arguments.max_batch < arguments.batch:
+        raise UsageError(f"--max-batch: got {arguments.max_batch}, expected at least {arguments.batch}, as --batch")
+    return ProfileConfig(batch=arguments.batch, inferences=arguments.iterations, warmup=arguments.warmup)
+
+
+def _measure(
+    arguments: argparse.Namespace, bundle: Bundle, config: ProfileConfig
+) -> tuple[LayerReport, str, dict[str, str]]:
+    """Return the times, one line about what computed, and what it says of itself."""
+    from googlenet_edge.cli.backend_arguments import open_from_arguments
+    from googlenet_edge.runtime.layer_profile import measure_layers, open_profiled
+
+    if arguments.max_batch is None and config.batch > 1:
+        arguments.max_batch = config.batch
+    opened = open_from_arguments(arguments, bundle, profile_layers=True)
+    with open_profiled(opened.backend, bundle) as backend:
+        return measure_layers(backend, bundle, config), opened.line, backend.describe()
+
+
+def _document(report: LayerReport, bundle: Bundle, backend: Mapping[str, str]) -> dict[str, object]:
+    manifest = bundle.manifest
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "model": manifest.name,
+        "precision": manifest.precision,
+        "graph_sha256": bundle.graph_sha256,
+        "backend": dict(backend),
+        "definitions": {
+            "median_ms": "nearest rank, of the layer's or row's time in each inference; medians do not add up",
+            "share": "of the time of all layers in all inferences; shares add up to 1",
+            "wall_ms": "median, from the batch on the host to its results there, with the profiler on",
+            "not_covered_ms": "wall_ms less layers_ms: copies, launches and the profiler; below 0 where layers overlap",
+            "other": "layers that compute no node of the graph, such as reformatting",
+        },
+        "frames_per_inference": report.frames,
+        "inferences": report.inferences,
+        "wall_ms": _ms(report.wall_ns),
+        "layers_ms": _ms(report.layers_ns),
+        "not_covered_ms": _ms(report.not_covered_ns),
+        "rows": [_entry(row) for row in report.rows],
+        "layers": [_entry(layer) for layer in report.layers],
+    }
+
+
+def _entry(layer: LayerTime) -> dict[str, object]:
+    return {
+        "name": layer.name,
+        "rows": list(layer.rows),
+        "median_ms": _ms(layer.median_ns),
+        "share": round(layer.share, 6),
+    }
+
+
+def _ms(duration_ns: int) -> float:
+    return round(duration_ns / 1e6, 6)
+
+
+def _print(report: LayerReport, line: str, top: int, console: Console) -> None:
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    console.print(escape(line), soft_wrap=True)
+    frames = f"{report.frames} frame{'s' if report.frames > 1 else ''}"
+    console.print(f"median of {report.inferences} inferences of {frames}, with the layers' profiler on", soft_wrap=True)
+    counts: dict[tuple[str, ...], int] = {}
+    for layer in report.layers:
+        counts[layer.rows] = counts.get(layer.rows, 0) + 1
+    table = Table("row of Table 1", box=box.SIMPLE_HEAD)
+    for title in ("ms", "share", "layers"):
+        table.add_column(title, justify="right")
+    for row in report.rows:
+        table.add_row(escape(row.row), f"{row.median_ns / 1e6:.3f}", f"{100 * row.share:.1f} %", str(counts[row.rows]))
+    console.print(table)
+    if top:
+        table = Table(box=box.SIMPLE_HEAD)
+        table.add_column("slowest layers", overflow="fold")
+        table.add_column("row", overflow="fold")
+        for title in ("ms", "share"):
+            table.add_column(title, justify="right")
+        for layer in sorted(report.layers, key=lambda one: -one.share)[:top]:
+            share = f"{100 * layer.share:.1f} %"
+            table.add_row(escape(layer.name), escape(layer.row), f"{layer.median_ns / 1e6:.3f}", share)
+        console.print(table)
+    console.print(
+        f"whole inference: {report.wall_ns / 1e6:.3f} ms on the wall; its layers: {report.layers_ns / 1e6:.3f} ms; "
+        f"not covered: {report.not_covered_ns / 1e6:.3f} ms ({_rest(report)})",
+        soft_wrap=True,
+    )
+    if any(not row.rows for row in report.rows):
+        console.print("other: layers that compute no node of the graph, such as reformatting", soft_wrap=True)
+
+
+def _rest(report: LayerReport) -> str:
+    if report.not_covered_ns < 0:
+        return "below 0: layers ran side by side"
+    return "copies, launches, the profiler itself"
