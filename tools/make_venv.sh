@@ -25,5 +25,5 @@ else
   echo "== installing .[$extras] into $folder; there is no $constraints, so the newest versions: they may be untested"
   set --
 fi
-# shellcheck disable=SC2086 - PIP_ARGS is a list of words
+# shellcheck disable=SC2086 # PIP_ARGS is a list of words
 "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$@" $PIP_ARGS --editable ".[$extras]"
