@@ -88,6 +88,13 @@ def test_jetpack_follows_from_l4t_where_the_package_is_missing(jetson: Machine, 
     assert read_board(jetson).jetpack == jetpack
 
 
+def test_in_a_container_the_kernel_tells_that_it_is_a_jetson(tmp_path: Path) -> None:
+    board = Machine(root=tmp_path, architecture="aarch64", folder=tmp_path)
+    assert not read_board(board).is_jetson
+    write(tmp_path / "proc/sys/kernel/osrelease", "5.15.148-tegra\n")
+    assert read_board(board).is_jetson
+
+
 def test_the_power_mode_without_permission_to_ask(jetson: Machine) -> None:
     write(jetson.root / "usr/sbin/nvpmodel", "#!/bin/sh\necho 'must be root' >&2\nexit 1\n", executable=True)
     assert read_board(jetson).power_mode is None

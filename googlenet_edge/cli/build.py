@@ -159,8 +159,7 @@ def _needs_cache(bundle: Bundle, flavour: Flavour, options: BuildOptions) -> Eng
             f"--dla: got a bundle of precision {bundle.manifest.precision}, expected fp32: {flavour.title} brings INT8 "
             "to a DLA by a calibration cache of the float32 graph; give the bundle that this one was made from"
         )
-    core = options.dla_core or 0
-    calibrate, build = calibrated_commands(flavour, bundle.graph_path.resolve(), core, options)
+    calibrate, build = calibrated_commands(flavour, bundle.graph_path.resolve(), bundle.crop.crop_px, options)
     return EngineError(
         f"--dla: {flavour.title} takes INT8 on a DLA only from a calibration cache, in a weakly typed build, not "
         f"ours; these commands make one, for trtexec and programs of your own:\n  {calibrate}\n  {build}"

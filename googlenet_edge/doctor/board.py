@@ -33,7 +33,9 @@ def read_board(machine: Machine) -> Board:
     info = machine_info(machine.root)
     l4t = _l4t(machine)
     compatible = machine.read("proc/device-tree/compatible") or ""
-    is_jetson = l4t is not None or "nvidia,tegra" in compatible or "Jetson" in (info.board or "")
+    # A container sees neither the release nor the device tree, but the kernel is the board's: 5.15.148-tegra.
+    of_tegra = (machine.read("proc/sys/kernel/osrelease") or "").strip().endswith("-tegra")
+    is_jetson = l4t is not None or "nvidia,tegra" in compatible or "Jetson" in (info.board or "") or of_tegra
     clocks, locked = _clocks(machine)
     vendors = [
         machine.read(str(path.relative_to(machine.root))) for path in machine.glob("sys/bus/pci/devices/*/vendor")

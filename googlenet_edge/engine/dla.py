@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from typing import TYPE_CHECKING
 
 from googlenet_edge.errors import EngineError, UsageError
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from googlenet_edge.engine.options import BuildOptions
 
 __all__ = ["calibrated_commands", "check_dla", "fallen_back", "use_dla"]
+
+JETPACK_TRTEXEC = "/usr/src/tensorrt/bin/trtexec"
+"""JetPack does not put it on the path."""
 
 
 def check_dla(flavour: Flavour) -> None:
@@ -35,25 +39,26 @@ def check_dla(flavour: Flavour) -> None:
     )
 
 
-def calibrated_commands(flavour: Flavour, graph: Path, core: int, options: BuildOptions) -> tuple[str, str]:
+def calibrated_commands(flavour: Flavour, graph: Path, crop_px: int, options: BuildOptions) -> tuple[str, str]:
     """Return the two commands, for a shell, that make an engine with INT8 on a DLA in TensorRT up to 10.7.
 
-    The first writes the calibration cache of the bundle that ``graph``, a float32 ONNX file, is in; the second is
+    The first writes the calibration cache of the bundle that ``graph``, a float32 ONNX file for crops of ``crop_px``
+    pixels, is in; the second is
     trtexec's build with it. What it saves is for trtexec and programs of TensorRT's own: it is no engine of the bundle.
     """
-    bundle = graph.parent
+    bundle, core = graph.parent, options.dla_core or 0
     cache, plan = bundle.with_name(f"{bundle.name}.cache"), bundle.with_name(f"{bundle.name}.dla{core}.plan")
     major, minor, patch = (*flavour.numbers, 0, 0)[:3]
     calibrate = ["googlenet-edge", "calibrate", str(bundle), "--images", "YOUR_IMAGES", "--cache", str(cache)]
     build = [
-        "trtexec",
+        shutil.which("trtexec") or JETPACK_TRTEXEC,
         f"--onnx={graph}",
         "--int8",
         "--fp16",
         f"--calib={cache}",
         f"--useDLACore={core}",
         "--allowGPUFallback",
-        f"--shapes=image:{options.opt_batch}x224x224x3",
+        f"--shapes=image:{options.opt_batch}x{crop_px}x{crop_px}x3",
         f"--saveEngine={plan}",
     ]
     if options.workspace_bytes is not None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast
 
 from googlenet_edge.engine.host import ROOT, is_jetson
 from googlenet_edge.engine.import_failure import explain_import, no_builder
+from googlenet_edge.engine.library_version import exact_version
 from googlenet_edge.errors import EngineError, GoogLeNetEdgeError
 
 if TYPE_CHECKING:
@@ -166,4 +167,4 @@ def _load(name: FlavourName, root: Path) -> Flavour:
             "flash JetPack 6.1 or newer" if is_jetson(root) else f"pip install --upgrade '{name.replace('_', '-')}'"
         )
         raise EngineError(f"{_TITLES[name]}: got version {version}, expected {oldest} or newer; {remedy}")
-    return Flavour(name, version, cast("TensorRT", module))
+    return Flavour(name, exact_version(name, version), cast("TensorRT", module))

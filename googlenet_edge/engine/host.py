@@ -23,7 +23,12 @@ class MemoryFacts:
 
 def is_jetson(root: Path = ROOT) -> bool:
     """Say whether this is a Jetson: its GPU shares the memory of the CPU, and TensorRT comes with JetPack."""
-    return (root / "etc/nv_tegra_release").exists() or "nvidia,tegra" in _read(root / "proc/device-tree/compatible")
+    return (
+        (root / "etc/nv_tegra_release").exists()
+        or "nvidia,tegra" in _read(root / "proc/device-tree/compatible")
+        # A container sees neither of these, but the kernel is the board's: 5.15.148-tegra.
+        or _read(root / "proc/sys/kernel/osrelease").strip().endswith("-tegra")
+    )
 
 
 def in_container(root: Path = ROOT) -> bool:

@@ -58,7 +58,8 @@ def parse_log(log: Sequence[str]) -> tuple[EngineLayer, ...]:
         raise EngineError(
             f"engine layers: got {len(lines)} lines of log, expected 'Layers:' or 'Engine Layer Information:' in them, "
             "which TensorRT logs at VERBOSE: it may be a version that prints them in another way; on a device, "
-            "`trtexec --loadEngine=PLAN --exportLayerInfo=FILE` writes them for --layer-info FILE"
+            "`trtexec --loadEngine=PLAN --exportLayerInfo=FILE` (in /usr/src/tensorrt/bin on a Jetson) writes them for "
+            "--layer-info FILE"
         )
     layers = []
     for number, line in enumerate(lines[starts[-1] + 1 :], starts[-1] + 2):

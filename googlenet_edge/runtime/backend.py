@@ -36,6 +36,8 @@ class Ticket(Protocol):
     def withdraw(self) -> bool:
         """Take the batch back if computing it has not begun, and say whether that was so.
 
+        A batch that waits for nothing more than its turn on an idle device counts as begun.
+
         After True, there is no result (asking for it raises :class:`BackendError`), the batch is the caller's again,
         and its slot is free.
         """

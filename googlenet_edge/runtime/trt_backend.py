@@ -93,6 +93,7 @@ class TrtBackend:
             MissingPackageError: pycuda is not installed.
             DeviceError: There is no such GPU, or not enough memory on it.
             BackendError: TensorRT refuses the plan, or its inputs and outputs are not a classifier's.
+            InputError: ``config`` asks for zero copy on a GPU that cannot do it.
         """
         self.config = config or TrtConfig()
         self._flavour = flavour

@@ -24,6 +24,7 @@ class DeviceFacts:
 
     ordinal: int
     name: str
+    """As the driver gives it; of an integrated GPU with its size, for all boards say "Orin": "Orin (8 SMs, 7 GiB)"."""
     compute_capability: str
     """``"8.7"``."""
     memory_bytes: int
@@ -63,15 +64,24 @@ def find_device(ordinal: int = 0) -> DeviceFacts:
     device = cuda.Device(ordinal)
     major, minor = device.compute_capability()
     version = cuda.get_driver_version()
+    integrated = bool(device.get_attribute(cuda.device_attribute.INTEGRATED))
     return DeviceFacts(
         ordinal=ordinal,
-        name=device.name(),
+        name=_model_name(device) if integrated else device.name(),
         compute_capability=f"{major}.{minor}",
         memory_bytes=device.total_memory(),
-        integrated=bool(device.get_attribute(cuda.device_attribute.INTEGRATED)),
+        integrated=integrated,
         driver_version=f"{version // 1000}.{version % 1000 // 10}",
         maps_host_memory=bool(device.get_attribute(cuda.device_attribute.CAN_MAP_HOST_MEMORY)),
     )
+
+
+def _model_name(device: cuda.Device) -> str:
+    """Tell boards apart: every Orin says "Orin", from Nano to AGX, and power modes switch multiprocessors off."""
+    import pycuda.driver as cuda
+
+    multiprocessors = device.get_attribute(cuda.device_attribute.MULTIPROCESSOR_COUNT)
+    return f"{device.name()} ({multiprocessors} SMs, {round(device.total_memory() / 2**30)} GiB)"
 
 
 def _import_pycuda() -> None:

@@ -141,9 +141,13 @@ class BatchQueue:
             return job.over
 
     def withdraw(self, job: Job) -> bool:
-        """Take a job back that has not begun, and say whether that was so."""
+        """Take a job back that has not begun, and say whether that was so.
+
+        One that the idle device is about to begin stays: a caller who is always quicker than the owner's thread would
+        else take back every batch, and nothing would ever be computed.
+        """
         with self._lock:
-            if job.state != "waiting":
+            if job.state != "waiting" or (self._waiting[0] is job and not self._running):
                 return False
             self._waiting.remove(job)
             self._end(job, "withdrawn")

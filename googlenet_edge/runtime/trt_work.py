@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final, Protocol
 
 from googlenet_edge.engine.layer_inspector import inspect_engine
-from googlenet_edge.errors import BackendError, EngineError
+from googlenet_edge.errors import BackendError, EngineError, InputError
 from googlenet_edge.runtime.trt_context import ContextMaker
 from googlenet_edge.runtime.trt_device import PrimaryContext, device_failure
 from googlenet_edge.runtime.trt_engine import LoadedEngine
@@ -65,7 +65,7 @@ class DeviceWork:
     def _use_mapped(self) -> bool:
         wish = self._config.zero_copy
         if wish == "on" and not self._facts.maps_host_memory:
-            raise BackendError(
+            raise InputError(  # no fault of the plan's, which would be built again for it
                 f"zero_copy: got 'on', but {self._facts.title} cannot map host memory; leave it at 'auto'"
             )
         return wish == "on" or (wish == "auto" and self._facts.integrated and self._facts.maps_host_memory)

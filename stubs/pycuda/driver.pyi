@@ -17,6 +17,7 @@ class RuntimeError(Error): ...
 
 class device_attribute(int):
     INTEGRATED: ClassVar[device_attribute]
+    MULTIPROCESSOR_COUNT: ClassVar[device_attribute]
     CAN_MAP_HOST_MEMORY: ClassVar[device_attribute]
     UNIFIED_ADDRESSING: ClassVar[device_attribute]
 

@@ -86,19 +86,25 @@ def test_layers_that_fall_back_are_those_that_cannot_run_there_and_those_that_th
     assert fallen_back(layers, cast("trt.IBuilderConfig", Config())) == ()
 
 
-def test_the_commands_for_tensorrt_10_are_complete_and_quoted() -> None:
+@pytest.mark.parametrize(
+    ("found", "program"), [(None, "/usr/src/tensorrt/bin/trtexec"), ("/opt/bin/trtexec", "/opt/bin/trtexec")]
+)
+def test_the_commands_for_tensorrt_10_are_complete_and_quoted(
+    found: str | None, program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: found)
     flavour = Flavour("tensorrt", "10.3.0.30", API)
     options = BuildOptions(
         min_batch=2, opt_batch=2, max_batch=2, dla_core=1, workspace_bytes=512 << 20, optimization_level=4
     )
     graph = Path("/data/my bundle/model.onnx")
-    calibrate, build = map(shlex.split, calibrated_commands(flavour, graph, 1, options))
+    calibrate, build = map(shlex.split, calibrated_commands(flavour, graph, 160, options))
     assert calibrate == [
         *("googlenet-edge", "calibrate", "/data/my bundle", "--images", "YOUR_IMAGES"),
         *("--cache", "/data/my bundle.cache", "--cache-version", "100300"),
     ]
     assert build == [
-        *("trtexec", "--onnx=/data/my bundle/model.onnx", "--int8", "--fp16", "--calib=/data/my bundle.cache"),
-        *("--useDLACore=1", "--allowGPUFallback", "--shapes=image:2x224x224x3"),
+        *(program, "--onnx=/data/my bundle/model.onnx", "--int8", "--fp16", "--calib=/data/my bundle.cache"),
+        *("--useDLACore=1", "--allowGPUFallback", "--shapes=image:2x160x160x3"),
         *("--saveEngine=/data/my bundle.dla1.plan", "--memPoolSize=workspace:512", "--builderOptimizationLevel=4"),
     ]

@@ -65,10 +65,10 @@ def test_a_broken_tensorrt_gives_way_to_rtx_with_a_warning(
     package: MakePackage, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     package("tensorrt", "raise ImportError('libnvinfer.so.10: cannot open shared object file')")
-    package("tensorrt_rtx", WORKS.format("1.7.1"))
+    package("tensorrt_rtx", WORKS.format("1.7.1.5"))
     with caplog.at_level(logging.WARNING):
         assert load_flavour(root=tmp_path).is_rtx
-    assert "TensorRT-RTX 1.7.1 is used instead: tensorrt is installed but cannot be imported" in caplog.text
+    assert "TensorRT-RTX 1.7.1.5 is used instead: tensorrt is installed but cannot be imported" in caplog.text
 
 
 def test_without_any_the_broken_one_is_the_news(package: MakePackage, tmp_path: Path) -> None:

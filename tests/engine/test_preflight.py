@@ -34,6 +34,14 @@ def machine(folder: Path, *, total_mib: int, free_mib: int, swap_mib: int = 0, j
     return folder
 
 
+@pytest.mark.parametrize(("release", "expected"), [("5.15.148-tegra", True), ("6.8.0-31-generic", False)])
+def test_in_a_container_the_kernel_tells_that_it_is_a_jetson(tmp_path: Path, release: str, *, expected: bool) -> None:
+    kernel = tmp_path / "proc/sys/kernel/osrelease"
+    kernel.parent.mkdir(parents=True)
+    kernel.write_text(f"{release}\n")
+    assert is_jetson(tmp_path) is expected
+
+
 def test_the_machine_is_read(tmp_path: Path) -> None:
     root = machine(tmp_path, total_mib=7620, free_mib=5000, swap_mib=3810)
     assert read_memory(root) == MemoryFacts(7620 << 20, 5000 << 20, 3810 << 20)

@@ -15,7 +15,7 @@ from googlenet_edge.bundle import Bundle
 from googlenet_edge.runtime.classifier import Classifier
 from googlenet_edge.runtime.open_backend import BackendOptions, open_backend
 from googlenet_edge.runtime.trt_config import TrtConfig
-from googlenet_edge.runtime.trt_device import DeviceFacts
+from googlenet_edge.runtime.trt_device import DeviceFacts, PrimaryContext
 from googlenet_edge.types import Frame, Prediction
 
 pytestmark = pytest.mark.gpu
@@ -33,19 +33,23 @@ def probabilities(predictions: list[Prediction]) -> npt.NDArray[np.float64]:
     return rows
 
 
-def free_memory_bytes() -> int:
-    """What the device has left, asked in the primary context, which is then let go."""
+def used_memory_bytes(device: DeviceFacts) -> int:
+    """What the device's memory is used for, as far as this process can be told by it.
+
+    A board's GPU has the CPU's memory, of which the driver calls free what no file is cached in: that moves by itself.
+    There, only the process's own memory is looked at.
+    """
+    if device.integrated:
+        return 0
     import pycuda.driver as cuda
 
-    cuda.init()
-    context = cuda.Device(0).retain_primary_context()
-    context.push()
+    context = PrimaryContext()
+    context.open(device.ordinal)
     try:
-        free, _ = cuda.mem_get_info()
-        return int(free)
+        free, total = cuda.mem_get_info()
+        return int(total - free)
     finally:
-        cuda.Context.pop()
-        context.detach()
+        context.close()
 
 
 def resident_bytes() -> int:
@@ -131,34 +135,38 @@ def test_two_threads_get_their_own_answers(open_classifier: OpenClassifier, fram
 
 @pytest.mark.slow
 def test_ten_thousand_frames_leave_memory_as_it_was(
-    bundle: Bundle, open_classifier: OpenClassifier, frames: list[Frame]
+    device: DeviceFacts, open_classifier: OpenClassifier, frames: list[Frame]
 ) -> None:
     classifier = open_classifier(TrtConfig())
     expected = [classifier.classify(frame).class_id for frame in frames]
     for frame in frames:
         classifier.classify(frame)
-    free_before, resident_before = free_memory_bytes(), resident_bytes()
+    used_before, resident_before = used_memory_bytes(device), resident_bytes()
     wrong = 0
     for number in range(LONG_RUN):
         wrong += classifier.classify(frames[number % len(frames)]).class_id != expected[number % len(frames)]
     assert wrong == 0
     # Other programs use the device, and allocators have their own ideas: a leak of 1 KB a frame would be 10 MB.
-    assert free_before - free_memory_bytes() < 8 << 20
+    assert used_memory_bytes(device) - used_before < 8 << 20
     assert resident_bytes() - resident_before < 8 << 20
 
 
 @pytest.mark.slow
-def test_opening_and_closing_leaves_nothing_on_the_device(bundle: Bundle, options: BackendOptions) -> None:
+def test_opening_and_closing_leaves_nothing_on_the_device(
+    bundle: Bundle, device: DeviceFacts, options: BackendOptions
+) -> None:
     def once() -> None:
         with Classifier(bundle, backend=open_backend(bundle, options).backend):
             pass
 
     for _ in range(3):
         once()
-    before = free_memory_bytes()
+    used_before, resident_before = used_memory_bytes(device), resident_bytes()
     for _ in range(20):
         once()
-    assert before - free_memory_bytes() < 8 << 20
+    assert used_memory_bytes(device) - used_before < 8 << 20
+    # Libraries keep something for themselves at each loading of an engine; twenty engines would be far more.
+    assert resident_bytes() - resident_before < 64 << 20
 
 
 def test_layers_are_timed_and_named(open_classifier: OpenClassifier, frames: list[Frame]) -> None:

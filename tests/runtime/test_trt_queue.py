@@ -115,6 +115,14 @@ def test_a_held_batch_that_was_withdrawn_frees_its_slot_and_has_no_result(queue:
     assert not queue.withdraw(held)
 
 
+def test_a_batch_that_an_idle_device_is_about_to_begin_is_not_withdrawn(queue: BatchQueue) -> None:
+    """A camera that is quicker than the owner's thread would else take back every frame."""
+    first, second = put(queue, hold=True), put(queue, hold=True)
+    assert not queue.withdraw(first)
+    assert queue.withdraw(second)
+    assert begin(queue) is first
+
+
 def test_a_batch_that_has_begun_is_not_withdrawn(queue: BatchQueue) -> None:
     job = put(queue)
     begin(queue)

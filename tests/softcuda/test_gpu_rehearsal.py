@@ -17,13 +17,14 @@ PROJECT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
-def test_the_tests_for_a_real_gpu_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("integrated", ["0", "1"], ids=["a card", "a board"])
+def test_the_tests_for_a_real_gpu_run(tmp_path: Path, integrated: str) -> None:
     results = tmp_path / "results.xml"
-    environment = {**os.environ, "BUNDLES": ""}  # the tiny bundle alone
+    environment = {**os.environ, "SOFTCUDA_INTEGRATED": integrated, "BUNDLES": ""}  # the tiny bundle alone
     environment.pop("CUDA_VISIBLE_DEVICES", None)
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "pytest", "tests/gpu", "-m", "gpu", "-p", "no:cacheprovider"),
+            *(sys.executable, "-m", "pytest", "tests/gpu", "-m", "gpu", "-W", "default", "-p", "no:cacheprovider"),
             *("-o", "junit_family=xunit1", "--junitxml", str(results)),
         ],
         cwd=PROJECT,

@@ -224,6 +224,12 @@ def test_layers_are_timed_once_an_inference(plan: bytes, flavour: Flavour) -> No
         assert backend.describe()["cuda_graph"] == "off: layers are being timed"
 
 
+def test_boards_that_share_a_name_are_told_apart_by_their_size() -> None:
+    assert find_device().name == "Software CUDA device, sm_86"
+    with control.changed(control.Setting.INTEGRATED, 1):
+        assert find_device().name.endswith(", sm_86 (46 SMs, 8 GiB)")
+
+
 def test_it_says_what_computes(plan: bytes, flavour: Flavour) -> None:
     facts = find_device()
     with TrtBackend(plan, flavour) as backend:

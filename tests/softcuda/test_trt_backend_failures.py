@@ -16,7 +16,7 @@ from tensorrt import _control as standin
 from googlenet_edge.engine.build import build_engine
 from googlenet_edge.engine.flavour import Flavour, load_flavour
 from googlenet_edge.engine.options import BuildOptions
-from googlenet_edge.errors import BackendError, DeviceError
+from googlenet_edge.errors import BackendError, DeviceError, InputError
 from googlenet_edge.runtime import trt_backend
 from googlenet_edge.runtime.trt_backend import TrtBackend, TrtConfig
 from googlenet_edge.runtime.trt_device import find_device
@@ -192,7 +192,8 @@ def test_zero_copy_where_the_gpu_cannot_is_refused(
 ) -> None:
     facts = replace(find_device(), maps_host_memory=False)
     monkeypatch.setattr(trt_backend, "find_device", lambda ordinal: facts)
-    with pytest.raises(BackendError, match=r"zero_copy: got 'on', but GPU 0 .* cannot map host memory"):
+    # An error of the caller's, and not of the plan's, which would be built again for it.
+    with pytest.raises(InputError, match=r"zero_copy: got 'on', but GPU 0 .* cannot map host memory"):
         TrtBackend(plan, flavour, TrtConfig(zero_copy="on"))
 
 

@@ -8,7 +8,8 @@ usage() {
   cat <<'TEXT'
 Usage: bash tools/jetson/setup.sh [OPTIONS]
   --venv FOLDER  where to make the virtual environment (default: .venv)
-  --max-power    also switch to the board's MAXN power mode and fix its clocks (until the next restart)
+  --max-power    also switch to the board's MAXN power mode and fix its clocks (until the next restart); where the
+                 mode needs a restart, nvpmodel asks before it does one: run jetson_clocks again after it
   --dry-run      print the commands that would run, and run none of them
   --help         this text
 TEXT
@@ -93,7 +94,10 @@ fi
 run env "PATH=$cuda/bin:$PATH" "CUDA_HOME=$cuda" "$venv/bin/python" -m pip install --upgrade \
   '.[jetson]' onnxruntime "cuda-bindings==$cuda_major.*"
 
-# ---- power
+echo "== what this board can do now"
+run "$venv/bin/googlenet-edge" doctor
+
+# ---- power: last, for some changes of the mode want a restart, and nvpmodel asks for it
 
 if [ "$max_power" = yes ]; then
   echo "== power mode"
@@ -110,6 +114,4 @@ if [ "$max_power" = yes ]; then
   as_root jetson_clocks
 fi
 
-echo "== what this board can do now"
-run "$venv/bin/googlenet-edge" doctor
 echo "== done: . $venv/bin/activate && googlenet-edge run BUNDLE 0"
