@@ -56,9 +56,12 @@ def survey_file(bundle: Bundle, path: Path) -> EngineReport:
     """
     source = f"layers in {str(path)!r}"
     try:
-        if path.stat().st_size > _LIMIT_BYTES:
-            raise EngineError(f"{source}: got {path.stat().st_size} bytes, expected JSON of less than 64 MiB")
-        text = path.read_bytes()
+        if path.exists() and not path.is_file():  # a pipe or a device may never end
+            raise EngineError(f"{source}: got a folder, pipe or device, expected a file that trtexec wrote")
+        with path.open("rb") as file:
+            text = file.read(_LIMIT_BYTES + 1)
+        if len(text) > _LIMIT_BYTES:
+            raise EngineError(f"{source}: got more than 64 MiB, expected JSON that trtexec wrote")
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         raise EngineError(f"{source}: cannot be read: {error}; give a file that trtexec wrote") from error
     facts = EngineFacts(bundle.name, bundle.manifest.precision, f"an engine from elsewhere ({path.name})", is_rtx=False)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from googlenet_edge.runtime.backend import Backend, Outputs
     from googlenet_edge.types import Clock, ImageArray
 
-__all__ = ["MOST_INFERENCES", "ProfileConfig", "ProfiledBackend", "measure_layers", "nodes_in_name", "open_profiled"]
+__all__ = ["MOST_INFERENCES", "ProfileConfig", "ProfiledBackend", "known_nodes_in", "measure_layers", "open_profiled"]
 
 MOST_INFERENCES: Final = 1000
 """Measured ones and warm-up: ONNX Runtime's profiler keeps a million events, and INT8 GoogLeNet makes 340 a run."""
@@ -140,7 +140,7 @@ def measure_layers(
     times_ns = backend.layer_times_ns()
     known = {node.node: node.row for node in nodes}
     told = {layer.name: rows_of(layer, nodes) for layer in backend.engine_layers()}
-    rows = {name: told.get(name) or tuple(known[node] for node in nodes_in_name(name, known)) for name, _ in times_ns}
+    rows = {name: told.get(name) or tuple(known[node] for node in known_nodes_in(name, known)) for name, _ in times_ns}
     order = tuple(dict.fromkeys(node.row for node in nodes))
     try:
         return layer_report(times_ns, rows, wall_ns, order=order, frames=config.batch)
@@ -148,7 +148,7 @@ def measure_layers(
         raise BackendError(str(error)) from error
 
 
-def nodes_in_name(layer: str, known: Mapping[str, object]) -> tuple[str, ...]:
+def known_nodes_in(layer: str, known: Mapping[str, object]) -> tuple[str, ...]:
     """Return the ONNX nodes that a layer's name speaks of: ``"conv1.conv + conv1.relu"``, ``"conv1.relu_nchwc"``."""
     found = []
     for text in _BETWEEN.split(layer):

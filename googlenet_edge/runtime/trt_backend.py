@@ -107,7 +107,7 @@ class TrtBackend:
         try:
             self._owner.start()
         except BaseException:
-            self._closer()
+            self._owner.close(last=True)
             raise
         engine = self._work.engine
         self.input, self.outputs = engine.input, engine.outputs

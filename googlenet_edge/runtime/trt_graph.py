@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 _MOST_GRAPHS: Final = 16
 
 
-class GraphError(Exception):
+class CaptureError(Exception):
     """A step of recording or launching a graph failed; the engine is then enqueued plainly."""
 
 
@@ -105,7 +105,7 @@ class Launcher:
             if recorded.graph is None:
                 recorded.graph = _record(recorded.context, self._stream)
             _launch(recorded.graph, self._stream)
-        except (GraphError, BackendError, RuntimeError, TypeError, AttributeError, ImportError) as error:
+        except (CaptureError, BackendError, RuntimeError, TypeError, AttributeError, ImportError) as error:
             # RuntimeError and the rest: cuda-bindings of another CUDA major than the driver misses functions.
             self._give_up(str(error))
             return False
@@ -169,4 +169,4 @@ def _destroy(graph: driver.CUgraphExec) -> None:
 
 def _check(result: _Result, doing: str) -> None:
     if result.name != "CUDA_SUCCESS":
-        raise GraphError(f"{doing} failed: {result.name}")
+        raise CaptureError(f"{doing} failed: {result.name}")

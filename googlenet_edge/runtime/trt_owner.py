@@ -32,6 +32,9 @@ class Owner:
         # Daemons, because Python waits for other threads before it runs what closes backends that were left open.
         self._owner = threading.Thread(target=self._own, name="tensorrt-owner", daemon=True)
         self._watcher = threading.Thread(target=self._watch, name="tensorrt-watcher", daemon=True)
+        # Thread.join and is_alive cannot be relied on after a Ctrl-C inside of join: the thread then counts as ended
+        # (CPython issue 90882), and the interpreter would end under a thread that still has the CUDA context.
+        self._gone = threading.Event()
 
     def start(self) -> None:
         """Open the device and wait until that is done; raise what went wrong."""
@@ -48,13 +51,20 @@ class Owner:
         # Memory that this very thread has on loan is freed when it gives it back.
         if (lent_here and not last) or here in (self._owner, self._watcher) or self._owner.ident is None:
             return
-        self._owner.join(_JOIN_S)
-        if self._owner.is_alive():
+        if not self._gone.wait(_JOIN_S):
             logger.warning(
                 "the GPU's memory is not free %g s after closing: a batch is still lent or computing", _JOIN_S
             )
+            return
+        self._owner.join(_JOIN_S)
 
     def _own(self) -> None:
+        try:
+            self._serve()
+        finally:
+            self._gone.set()
+
+    def _serve(self) -> None:
         doing = "loading the engine"
         try:
             self._work.open()

@@ -43,7 +43,7 @@ class Overlapped:
         self._awaited = 0  # 1 while the caller waits for a frame that it took out of _pending
         self._delivered = 0
         self._replaced = 0
-        self._ended = False
+        self._ended = False  # the thread is over but for its return; Thread.is_alive is wrong after a Ctrl-C in join
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=f"feed {source.description}", daemon=True)
 
@@ -89,13 +89,11 @@ class Overlapped:
         with self._changed:
             self._stop.set()
             self._changed.notify_all()
-        self._thread.join(JOIN_S)
-        if self._thread.is_alive():
+        if not self._wait_for_end():
             _log.warning("%s: no frame for %g s at the end of the run; closing it", self._source.description, JOIN_S)
             self._source.close()
-            self._thread.join(JOIN_S)
-        if self._thread.is_alive():
-            _log.warning("%s: still blocked after closing; its thread is left behind", self._source.description)
+            if not self._wait_for_end():
+                _log.warning("%s: still blocked after closing; its thread is left behind", self._source.description)
         with self._changed:
             left, self._pending = self._pending, deque()
             error = self._error
@@ -107,6 +105,13 @@ class Overlapped:
                 _log.debug("a frame after the end of the run failed: %s", failure)
         if error is not None:
             _log.warning("%s: failed after the end of the run: %s", self._source.description, error)
+
+    def _wait_for_end(self) -> bool:
+        with self._changed:
+            ended = self._changed.wait_for(lambda: self._ended, JOIN_S)
+        if ended:
+            self._thread.join(JOIN_S)
+        return ended
 
     # On the feeding thread.
 

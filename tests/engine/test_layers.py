@@ -301,3 +301,6 @@ def test_the_documents_of_a_device_are_read_from_a_file(tiny_bundle: Path, tmp_p
         survey_file(bundle, path)
     with pytest.raises(EngineError, match=r"cannot be read: .*No such file"):
         survey_file(bundle, tmp_path / "nothing.json")
+    for endless in ("/dev/zero", str(tmp_path)):
+        with pytest.raises(EngineError, match="got a folder, pipe or device, expected a file"):
+            survey_file(bundle, Path(endless))

@@ -10,7 +10,7 @@ import pytest
 from googlenet_edge.bundle import Bundle, GoldenFrames
 from googlenet_edge.engine.layers import EngineLayer
 from googlenet_edge.errors import BackendError, InputError
-from googlenet_edge.runtime.layer_profile import ProfileConfig, measure_layers, nodes_in_name, open_profiled
+from googlenet_edge.runtime.layer_profile import ProfileConfig, known_nodes_in, measure_layers, open_profiled
 from googlenet_edge.runtime.ort_backend import OrtBackend, OrtConfig
 from googlenet_edge.runtime.ort_profile import read_profile
 
@@ -41,7 +41,7 @@ NODES = dict.fromkeys(["conv1.conv", "conv1.relu", "maxpool1", "inception3a.bran
     ],
 )
 def test_the_nodes_in_a_layers_name(layer: str, nodes: tuple[str, ...]) -> None:
-    assert nodes_in_name(layer, NODES) == nodes
+    assert known_nodes_in(layer, NODES) == nodes
 
 
 @pytest.mark.parametrize("batch", [1, 5])
