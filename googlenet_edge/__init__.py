@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from googlenet_edge.capture.source import open_source
     from googlenet_edge.errors import GoogLeNetEdgeError
     from googlenet_edge.runtime.classifier import Classifier
+    from googlenet_edge.runtime.open_backend import BackendOptions, open_backend
     from googlenet_edge.types import CropRule, Frame, FrameTrace, Prediction, Region
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "BackendOptions",
     "Bundle",
     "Classifier",
     "CropRule",
@@ -26,10 +28,12 @@ __all__ = [
     "GoogLeNetEdgeError",
     "Prediction",
     "Region",
+    "open_backend",
     "open_source",
 ]
 
 _HOME = {
+    "BackendOptions": "runtime.open_backend",
     "Bundle": "bundle",
     "Classifier": "runtime.classifier",
     "CropRule": "types",
@@ -38,6 +42,7 @@ _HOME = {
     "GoogLeNetEdgeError": "errors",
     "Prediction": "types",
     "Region": "types",
+    "open_backend": "runtime.open_backend",
     "open_source": "capture.source",
 }
 

@@ -64,8 +64,55 @@ def test_asking_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_pipes_and_devices_are_not_replaced(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    with pytest.raises(OutputError, match="not a plain file"):
+    with pytest.raises(OutputError, match="not a regular file"):
         check_writable(pipe, what="JSON file")
-    with pytest.raises(OutputError, match="not a plain file"), atomic_file(pipe, what="JSON file") as file:
+    with pytest.raises(OutputError, match="not a regular file"), atomic_file(pipe, what="JSON file") as file:
         file.write(b"x")
     assert pipe.is_fifo()
+
+
+def test_a_link_stays_a_link_and_its_file_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    file = tmp_path / "there" / "figures.json"
+    (tmp_path / "second").symlink_to(file)
+    link = tmp_path / "link"
+    link.symlink_to("second")
+    for content in (b"made", b"replaced"):  # a link may lead to a file that is yet to be made
+        check_writable(link, what="JSON file")
+        with atomic_file(link, what="JSON file") as opened:
+            opened.write(content)
+            assert [entry.name for entry in file.parent.iterdir() if entry != file] == [
+                f".figures.json.{os.getpid()}.partial"
+            ]
+        assert (link.is_symlink(), file.read_bytes()) == (True, content)
+        assert [entry.name for entry in file.parent.iterdir()] == ["figures.json"]
+
+
+def refuse(path: Path, why: str) -> None:
+    with pytest.raises(OutputError, match=f"cannot be written: .*{why}"):
+        check_writable(path, what="JSON file")
+    with pytest.raises(OutputError, match=f"cannot be written: .*{why}"), atomic_file(path, what="JSON file") as file:
+        file.write(b"x")
+
+
+def test_links_to_devices_and_open_files_are_not_replaced(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    with (tmp_path / "open").open("wb") as file:
+        for target in ("/dev/null", f"/proc/self/fd/{file.fileno()}", f"/dev/fd/{file.fileno()}", "/dev/stdout"):
+            link.symlink_to(target)
+            refuse(link, "not a regular file")
+            assert link.readlink() == Path(target)
+            link.unlink()
+        refuse(Path(f"/proc/self/fd/{file.fileno()}"), "not a regular file")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["open"]
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "/"])
+def test_a_path_without_a_name_is_one_message(name: str) -> None:
+    refuse(Path(name), "it is a folder")
+
+
+def test_a_loop_of_links_is_one_message(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    refuse(tmp_path / "a", "Too many levels of symbolic links")

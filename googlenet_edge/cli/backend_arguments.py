@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from googlenet_edge.cli.arguments import path_argument, whole_number
+
 if TYPE_CHECKING:
+    import argparse
+
     from googlenet_edge.bundle import Bundle
     from googlenet_edge.engine.store import EnginePlaces
     from googlenet_edge.runtime.open_backend import BackendChoice, OpenedBackend
 
-__all__ = ["add_backend_arguments", "engine_places", "open_from_arguments"]
+__all__ = ["MOST_THREADS", "add_backend_arguments", "engine_places", "open_from_arguments"]
+
+MOST_THREADS = 1024
+"""As many as :class:`~googlenet_edge.runtime.ort_backend.OrtConfig` takes."""
 
 _LARGEST_BATCH = 1024
 
@@ -26,7 +31,7 @@ _CHOICES: dict[str, BackendChoice] = {
 
 
 def add_backend_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``--backend``, ``--device``, ``--max-batch``, ``--no-cuda-graph`` and ``--cache``."""
+    """Add ``--backend``, ``--threads``, ``--device``, ``--max-batch``, ``--no-cuda-graph`` and ``--cache``."""
     group = parser.add_argument_group("what computes")
     group.add_argument(
         "--backend",
@@ -35,18 +40,24 @@ def add_backend_arguments(parser: argparse.ArgumentParser) -> None:
         help="default: TensorRT where there are an NVIDIA GPU and a TensorRT, else ONNX Runtime on the CPU",
     )
     group.add_argument(
-        "--device", type=_number(0), default=0, metavar="N", help="TensorRT: which GPU (default: %(default)s)"
+        "--threads",
+        type=whole_number(1, MOST_THREADS),
+        metavar="N",
+        help="ONNX Runtime: threads (default: one a physical core)",
+    )
+    group.add_argument(
+        "--device", type=whole_number(0), default=0, metavar="N", help="TensorRT: which GPU (default: %(default)s)"
     )
     group.add_argument(
         "--max-batch",
-        type=_number(1, _LARGEST_BATCH),
+        type=whole_number(1, _LARGEST_BATCH),
         metavar="N",
-        help="TensorRT: use an engine that takes N frames at once (default: the last one that was built)",
+        help="TensorRT: use an engine that takes N frames at once (default: the smallest that there is)",
     )
     group.add_argument("--no-cuda-graph", action="store_true", help="TensorRT: launch each kernel by itself")
     group.add_argument(
         "--cache",
-        type=Path,
+        type=path_argument,
         metavar="FOLDER",
         help="TensorRT: keep engines here (default: in the bundle, or in ~/.cache/googlenet-edge if that is read-only)",
     )
@@ -82,7 +93,7 @@ def open_from_arguments(
     choice = _CHOICES[arguments.backend]
     options = BackendOptions(
         choice=choice,
-        threads=getattr(arguments, "threads", None),
+        threads=arguments.threads,
         trt=TrtConfig(
             device=arguments.device,
             cuda_graph="off" if arguments.no_cuda_graph else "auto",
@@ -96,16 +107,3 @@ def open_from_arguments(
     with BuildDisplay() as display:
         quiet = getattr(arguments, "quiet", False)
         return open_backend(bundle, options, settings=BuildSettings(on_progress=None if quiet else display.progress))
-
-
-def _number(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number from {least} to {most}")
-        return value
-
-    return parse

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from googlenet_edge.cli.arguments import check_outside, path_argument
 from googlenet_edge.cli.backend_arguments import add_backend_arguments
 from googlenet_edge.errors import UsageError
 
@@ -24,7 +24,7 @@ SCHEMA_VERSION = 1
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this verb's arguments."""
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle's folder")
+    parser.add_argument("bundle", type=path_argument, metavar="BUNDLE", help="the bundle's folder")
     parser.add_argument(
         "--layers",
         action="store_true",
@@ -34,9 +34,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="frames per inference (default: 1)")
     parser.add_argument("--iterations", type=int, default=100, metavar="N", help="inferences (default: 100)")
     parser.add_argument("--warmup", type=int, default=10, metavar="N", help="inferences before those (default: 10)")
-    parser.add_argument("--threads", type=int, metavar="N", help="ONNX Runtime: threads (default: all cores)")
     parser.add_argument("--top", type=int, default=10, metavar="N", help="slowest layers to show (default: 10)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures, of all layers, here")
+    parser.add_argument(
+        "--json", type=path_argument, metavar="FILE", help="also write all figures, of all layers, here"
+    )
     add_backend_arguments(parser)
 
 
@@ -48,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     from googlenet_edge.atomic import atomic_file, check_writable
     from googlenet_edge.bundle import Bundle
 
+    check_outside(arguments.bundle, {"--json": arguments.json, "--cache": arguments.cache})
     if arguments.json is not None:
         check_writable(arguments.json, what="JSON file")
     bundle = Bundle.open(arguments.bundle)
@@ -68,7 +70,7 @@ def _checked(arguments: argparse.Namespace) -> ProfileConfig:
             "bench: got no --layers, expected it: the time of each layer is what this verb measures; "
             "for the latency of whole frames use `googlenet-edge run`"
         )
-    for name, least in (("batch", 1), ("iterations", 1), ("warmup", 0), ("threads", 1), ("top", 0)):
+    for name, least in (("batch", 1), ("iterations", 1), ("warmup", 0), ("top", 0)):
         value = getattr(arguments, name)
         if value is not None and value < least:
             raise UsageError(f"--{name}: got {value}, expected at least {least}")

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from googlenet_edge.cli.arguments import check_outside, path_argument, whole_number
+from googlenet_edge.cli.plain import printable
 from googlenet_edge.errors import EngineError, UsageError
 
 if TYPE_CHECKING:
@@ -20,12 +22,15 @@ if TYPE_CHECKING:
 __all__ = ["configure", "run"]
 
 FLAVOURS: dict[str, FlavourName | None] = {"auto": None, "tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
-UNITS = {"": 0, "k": 10, "m": 20, "g": 30}
+UNITS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
+NO_TIMING_CACHE = Path("none")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this verb's arguments."""
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the folder that `googlenet-edge deploy` made")
+    parser.add_argument(
+        "bundle", type=path_argument, metavar="BUNDLE", help="the folder that `googlenet-edge deploy` made"
+    )
     parser.add_argument(
         "--flavour",
         choices=FLAVOURS,
@@ -40,7 +45,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a GPU to build for, which need not be in this machine: sm86, 8.6, rtx30, rtx40, rtx50, ...; may be given "
         "several times; TensorRT-RTX only (default: the GPU of this machine)",
     )
-    parser.add_argument("--device", type=int, default=0, metavar="N", help="the GPU to build on (default: 0)")
+    parser.add_argument(
+        "--device", type=whole_number(0), default=0, metavar="N", help="the GPU to build on (default: 0)"
+    )
     batch = parser.add_argument_group("batch sizes that the engine takes")
     batch.add_argument("--min-batch", type=int, metavar="N", help="the smallest (default: 1)")
     batch.add_argument("--opt-batch", type=int, metavar="N", help="the one it is made quickest for (default: 1)")
@@ -66,23 +73,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     how.add_argument(
         "--timing-cache",
+        type=path_argument,
         metavar="FILE|none",
         help="where timings of tactics are kept, for a quicker next build (default: with the cached engines)",
     )
     how.add_argument("--ignore-memory", action="store_true", help="build also where memory seems too small for it")
     where = parser.add_argument_group("where it goes")
     where.add_argument(
-        "--cache", type=Path, metavar="FOLDER", help="keep the engine there (default: in the bundle, if it is writable)"
+        "--cache",
+        type=path_argument,
+        metavar="FOLDER",
+        help="keep the engine there (default: in the bundle, if it is writable)",
     )
-    where.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the plan to this file as well")
+    where.add_argument("-o", "--output", type=path_argument, metavar="FILE", help="write the plan to this file as well")
     where.add_argument("--rebuild", action="store_true", help="build also where the same engine is stored already")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Build, store and print; see :func:`googlenet_edge.runtime.engines.build_into_store` for what is raised."""
     options = _options(arguments)
-    if arguments.device < 0:
-        raise UsageError(f"--device: got {arguments.device}, expected 0 or more")
+    timings = None if arguments.timing_cache == NO_TIMING_CACHE else arguments.timing_cache
+    places = {"--output": arguments.output, "--cache": arguments.cache, "--timing-cache": timings}
+    check_outside(arguments.bundle, places)
 
     from googlenet_edge.atomic import atomic_file, check_writable
     from googlenet_edge.bundle import Bundle
@@ -92,7 +104,6 @@ def run(arguments: argparse.Namespace) -> int:
     from googlenet_edge.runtime.engines import build_into_store
 
     if arguments.output is not None:
-        _check_output(arguments.output, arguments.bundle)
         check_writable(arguments.output, what="engine")
     bundle = Bundle.open(arguments.bundle)
     flavour = load_flavour(_flavour_name(arguments))
@@ -129,7 +140,7 @@ def _options(arguments: argparse.Namespace) -> BuildOptions:
 
 
 def _bytes(text: str) -> int:
-    found = re.fullmatch(r"(\d{1,12})\s*([kmg]?)(i?b)?", text.strip().lower())
+    found = re.fullmatch(r"(\d{1,12})\s*([kmgt]?)(i?b)?", text.strip().lower())
     if found is None:
         raise UsageError(f"--workspace: got {text!r}, expected a size such as 512M or 1G")
     return int(found.group(1)) << UNITS[found.group(2)]
@@ -143,12 +154,6 @@ def _flavour_name(arguments: argparse.Namespace) -> FlavourName | None:
     if name is None and arguments.dla is not None:
         return "tensorrt"
     return name
-
-
-def _check_output(output: Path, bundle: Path) -> None:
-    place = output.resolve()
-    if bundle.resolve() in place.parents:
-        raise UsageError(f"--output: got {output}, which is inside the bundle; expected a place outside of it")
 
 
 def _needs_cache(bundle: Bundle, flavour: Flavour, options: BuildOptions) -> EngineError | UsageError:
@@ -174,12 +179,12 @@ def _request(
     from googlenet_edge.runtime.engines import EngineRequest
 
     places, timings = engine_places(arguments.cache), None
-    if arguments.timing_cache == "none":
+    if arguments.timing_cache == NO_TIMING_CACHE:
         places = replace(places, scratch=None)
     elif arguments.timing_cache is not None:
         if not flavour.has_timing_cache:
             raise UsageError(f"--timing-cache: {flavour.title} times nothing while it builds; leave it out")
-        timings = Path(arguments.timing_cache)
+        timings = arguments.timing_cache
     settings = BuildSettings(timing_cache=timings, on_progress=display.progress, ignore_memory=arguments.ignore_memory)
     return EngineRequest(flavour, options, places=places, settings=settings)
 
@@ -192,8 +197,8 @@ def _print(bundle: Bundle, flavour: Flavour, result: StoreResult, output: Path |
     key, built = result.engine.key, result.built
     options = key.options
     where = key.device_name or f"compute capability {key.compute_capability.replace('+', ', ')}"
-    # Why what was stored did not serve is in the log, as a warning.
-    lines = [] if built is None else [f"note:    {note}" for note in built.notes]
+    lines = [f"was:     {reason}" for reason in result.reasons]
+    lines += [] if built is None else [f"note:    {note}" for note in built.notes]
     done = "found" if built is None else f"built in {built.seconds:.1f} s"
     lines += [
         f"engine:  {result.engine.path}",
@@ -214,4 +219,4 @@ def _print(bundle: Bundle, flavour: Flavour, result: StoreResult, output: Path |
         lines.append("advice:  on TensorRT-RTX, fp16 is the better choice: `googlenet-edge layers` shows why")
     if output is not None:
         lines.append(f"copied:  {output}")
-    Console(highlight=False).print("\n".join(lines), soft_wrap=True, markup=False)
+    Console(highlight=False).print("\n".join(map(printable, lines)), soft_wrap=True, markup=False)

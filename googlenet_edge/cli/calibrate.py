@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from googlenet_edge.cli.arguments import check_outside, path_argument
 from googlenet_edge.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this verb's arguments."""
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the folder of an fp32 bundle")
+    parser.add_argument("bundle", type=path_argument, metavar="BUNDLE", help="the folder of an fp32 bundle")
     parser.add_argument(
         "--images",
         required=True,
@@ -36,8 +38,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--every", type=int, metavar="N", help="take every Nth frame (default: files and videos evenly, live ones 1/s)"
     )
     parser.add_argument("--drop-duplicates", action="store_true", help="leave images out that look like an earlier one")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the table (default: BUNDLE.calibration.json)")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="the report (default: beside the table, .html)")
+    parser.add_argument(
+        "--out", type=path_argument, metavar="FILE", help="the table (default: BUNDLE.calibration.json)"
+    )
+    parser.add_argument(
+        "--report", type=path_argument, metavar="FILE", help="the report (default: beside the table, .html)"
+    )
     parser.add_argument(
         "--threads", type=int, metavar="N", help="images computed at once (default: all cores, at most 4)"
     )
@@ -47,7 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "TensorRT's old file of scales, one for every tensor of the graph: what DLA takes up to TensorRT 10 (trtexec "
         "--int8 --fp16 --calib=FILE --useDLACore=0 --allowGPUFallback, with the bundle's model.onnx)",
     )
-    cache.add_argument("--cache", type=Path, metavar="FILE", help="write one to FILE (default: none)")
+    cache.add_argument("--cache", type=path_argument, metavar="FILE", help="write one to FILE (default: none)")
     cache.add_argument(
         "--cache-version",
         type=int,
@@ -103,7 +109,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _check_places(bundle: Path, out: Path, report: Path, cache: Path | None) -> None:
     """Every file outside of the bundle, and in a place of its own. The state of an unfinished run has one too."""
-    what_is_at = {out.with_name(f"{out.name}.unfinished").resolve(): "the state of an unfinished run"}
+    check_outside(bundle, {"--out": out, "--report": report, "--cache": cache})
+    what_is_at = {Path(os.path.realpath(out.with_name(f"{out.name}.unfinished"))): "the state of an unfinished run"}
     for option, path, what in (
         ("--out", out, "the table"),
         ("--report", report, "the report"),
@@ -111,9 +118,7 @@ def _check_places(bundle: Path, out: Path, report: Path, cache: Path | None) -> 
     ):
         if path is None:
             continue
-        place = path.resolve()
-        if place == bundle or bundle in place.parents:
-            raise UsageError(f"{option}: got {path}, which is inside the bundle; expected a place outside of it")
+        place = Path(os.path.realpath(path))
         if place in what_is_at:
             raise UsageError(f"{option}: got {path}, which is also {what_is_at[place]}; expected another name")
         what_is_at[place] = what

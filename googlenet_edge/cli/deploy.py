@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from googlenet_edge.cli.arguments import path_argument
 
 if TYPE_CHECKING:
     import argparse
@@ -17,8 +18,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "checkpoint",
         help="state dict (.pth, .pt, .safetensors), ONNX classifier (.onnx), or the word 'demo' for the packaged model",
     )
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the bundle's folder")
-    parser.add_argument("--labels", type=Path, metavar="FILE", help="names of the classes: text, one a line, or JSON")
+    parser.add_argument("-o", "--output", type=path_argument, required=True, metavar="DIR", help="the bundle's folder")
+    parser.add_argument(
+        "--labels", type=path_argument, metavar="FILE", help="names of the classes: text, one a line, or JSON"
+    )
     parser.add_argument(
         "--normalization",
         metavar="NAME",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from googlenet_edge.cli.arguments import check_outside, path_argument
 from googlenet_edge.cli.backend_arguments import add_backend_arguments, open_from_arguments
+from googlenet_edge.cli.plain import escaped
 from googlenet_edge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ SHOWN_NAMES = 5
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this verb's arguments."""
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle's folder")
+    parser.add_argument("bundle", type=path_argument, metavar="BUNDLE", help="the bundle's folder")
     parser.add_argument(
         "dataset",
         metavar="DATASET",
@@ -32,11 +33,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "or demo:test, demo:selection, 'demo:test?count=500'",
     )
     parser.add_argument("--batch", type=int, default=8, metavar="N", help="images per inference (default: 8)")
-    parser.add_argument("--threads", type=int, metavar="N", help="threads of ONNX Runtime (default: all cores)")
     parser.add_argument("--top", type=int, default=5, metavar="N", help="worst classes and pairs to show (default: 5)")
     parser.add_argument("--limit", type=int, metavar="N", help="only N images, spread over the set")
     parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="also write all figures, and each image's classes, here"
+        "--json", type=path_argument, metavar="FILE", help="also write all figures, and each image's classes, here"
     )
     add_backend_arguments(parser)
 
@@ -50,12 +50,13 @@ def run(arguments: argparse.Namespace) -> int:
     from googlenet_edge.evaluation.dataset import open_dataset
     from googlenet_edge.runtime.classifier import Classifier
 
-    for name in ("batch", "threads", "limit"):
+    for name in ("batch", "limit"):
         value = getattr(arguments, name)
         if value is not None and value < 1:
             raise UsageError(f"--{name}: got {value}, expected at least 1")
     if arguments.top < 0:
         raise UsageError(f"--top: got {arguments.top}, expected 0 or more")
+    check_outside(arguments.bundle, {"--json": arguments.json, "--cache": arguments.cache})
     if arguments.json is not None:
         check_writable(arguments.json, what="JSON file")
     bundle = Bundle.open(arguments.bundle)
@@ -73,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
             # A file name that is not UTF-8 holds lone surrogates: written as the JSON escapes of them.
             file.write(f"{text}\n".encode("utf-8", "backslashreplace"))
     console = Console(highlight=False)
-    console.print(_plain(backend.line), soft_wrap=True)
+    console.print(escaped(backend.line), soft_wrap=True)
     _print(report, arguments.top, console)
     return 0
 
@@ -118,13 +119,13 @@ def _print(report: EvaluationReport, top: int, console: Console) -> None:
 
     rate = _rate(report.count, report.seconds)
     console.print(
-        f"{_plain(report.dataset)}: {report.count} images in {report.seconds:.1f} s ({rate}, reading them included)",
+        f"{escaped(report.dataset)}: {report.count} images in {report.seconds:.1f} s ({rate}, reading them included)",
         soft_wrap=True,
     )
     if report.skipped:
         console.print(f"left out, because they could not be used: {len(report.skipped)}")
         for image in report.skipped[:SHOWN_NAMES]:
-            console.print(f"  {_plain(image.name)}: {_plain(image.reason)}", soft_wrap=True)
+            console.print(f"  {escaped(image.name)}: {escaped(image.reason)}", soft_wrap=True)
         _print_rest(len(report.skipped), console)
     table = Table("", "accuracy", "95 % interval", "right", "of", box=box.SIMPLE_HEAD)
     table.add_row("top-1", *_cells(report.top1))
@@ -134,31 +135,24 @@ def _print(report: EvaluationReport, top: int, console: Console) -> None:
     if worst := report.worst_classes(top):
         table = Table("worst classes", "accuracy", "95 % interval", "right", "of", box=box.SIMPLE_HEAD)
         for entry in worst:
-            table.add_row(_plain(entry.label), *_cells(entry.accuracy))
+            table.add_row(escaped(entry.label), *_cells(entry.accuracy))
         console.print(table)
     if pairs := report.worst_pairs(top):
         table = Table("most confused", "taken for", "images", "of the class", box=box.SIMPLE_HEAD)
         for pair in pairs:
-            truth, predicted = _plain(report.labels[pair.truth]), _plain(report.labels[pair.predicted])
+            truth, predicted = escaped(report.labels[pair.truth]), escaped(report.labels[pair.predicted])
             table.add_row(truth, predicted, str(pair.count), f"{pair.share_percent:.1f} %")
         console.print(table)
     if empty := report.empty_classes:
         console.print(f"classes without an image: {len(empty)} of {len(report.labels)}")
         for label in empty[:SHOWN_NAMES]:
-            console.print(f"  {_plain(label)}")
+            console.print(f"  {escaped(label)}")
         _print_rest(len(empty), console)
 
 
 def _rate(count: int, seconds: float) -> str:
     rate = count / seconds if seconds else 0.0
     return f"{rate:.{0 if rate >= 10 else 1}f} images/s"
-
-
-def _plain(text: str) -> str:
-    """Return a name as rich prints it literally: no markup, and nothing that a terminal would obey or cannot show."""
-    from rich.markup import escape
-
-    return escape("".join(character if character.isprintable() else "\ufffd" for character in text))
 
 
 def _print_rest(count: int, console: Console) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from googlenet_edge.cli.arguments import check_outside, path_argument
 from googlenet_edge.errors import GoogLeNetEdgeError, UsageError
 
 if TYPE_CHECKING:
@@ -26,14 +28,19 @@ DEFAULT_TARGET = "8.6"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this verb's arguments."""
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the folder that `googlenet-edge deploy` made")
+    parser.add_argument(
+        "bundle", type=path_argument, metavar="BUNDLE", help="the folder that `googlenet-edge deploy` made"
+    )
     parser.add_argument(
         "--precision",
         choices=PRECISIONS,
         help="the precision that the bundle is meant to have: another one is an error (a bundle has one)",
     )
     parser.add_argument(
-        "--against", type=Path, metavar="BUNDLE", help="a second bundle, of another precision, to show beside it"
+        "--against",
+        type=path_argument,
+        metavar="BUNDLE",
+        help="a second bundle, of another precision, to show beside it",
     )
     source = parser.add_argument_group("where the layers come from")
     source.add_argument(
@@ -55,15 +62,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     source.add_argument(
         "--layer-info",
-        type=Path,
+        type=path_argument,
         metavar="FILE",
         help="build nothing: read what `trtexec --loadEngine=PLAN --exportLayerInfo=FILE` wrote on a device for an "
         "engine of this bundle",
     )
     shown = parser.add_argument_group("what is shown")
     shown.add_argument("--all", action="store_true", help="print every layer, not the totals alone")
-    shown.add_argument("--json", type=Path, metavar="FILE", help="write all of it there, as JSON")
-    shown.add_argument("--html", type=Path, metavar="FILE", help="write a page with a picture of the network there")
+    shown.add_argument("--json", type=path_argument, metavar="FILE", help="write all of it there, as JSON")
+    shown.add_argument(
+        "--html", type=path_argument, metavar="FILE", help="write a page with a picture of the network there"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -94,6 +103,11 @@ def run(arguments: argparse.Namespace) -> int:
         reports = [survey_file(bundles[0], arguments.layer_info)]
     else:
         notes, reports = _build(arguments, bundles)
+    if len({report.facts.title for report in reports}) < len(reports):  # two versions of one model
+        reports = [
+            replace(report, facts=replace(report.facts, bundle=f"{report.facts.bundle} in {path}"))
+            for report, path in zip(reports, paths, strict=True)
+        ]
     if arguments.json is not None:
         write_document(reports, arguments.json)
     if arguments.html is not None:
@@ -105,15 +119,16 @@ def run(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> None:
     if arguments.opt_batch < 1:
         raise UsageError(f"--opt-batch: got {arguments.opt_batch}, expected 1 or more")
+    if arguments.against is not None and os.path.realpath(arguments.against) == os.path.realpath(arguments.bundle):
+        raise UsageError(f"--against: got {arguments.against}, the same bundle; expected another one")
     if arguments.layer_info is not None and (arguments.target or arguments.against or arguments.flavour != "auto"):
         raise UsageError("--layer-info: nothing is built: leave out --target, --flavour and --against")
     outputs = [path for path in (arguments.json, arguments.html) if path is not None]
-    if len({path.resolve() for path in outputs}) < len(outputs):
+    if len({os.path.realpath(path) for path in outputs}) < len(outputs):
         raise UsageError(f"--json and --html: got {outputs[0]} for both, expected two files")
-    for output in outputs:
-        for bundle in (arguments.bundle, arguments.against):
-            if bundle is not None and bundle.resolve() in output.resolve().parents:
-                raise UsageError(f"got {output}, which is inside the bundle; expected a place outside of it")
+    for bundle in (arguments.bundle, arguments.against):
+        if bundle is not None:
+            check_outside(bundle, {"--json": arguments.json, "--html": arguments.html})
 
 
 def _build(arguments: argparse.Namespace, bundles: Sequence[Bundle]) -> tuple[list[str], list[EngineReport]]:

@@ -7,10 +7,11 @@ import errno
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from googlenet_edge import __version__
+from googlenet_edge.cli.streams import discard, prepare_streams, standard_output_failed
 from googlenet_edge.errors import GoogLeNetEdgeError, MissingPackageError, UsageError
 
 __all__ = ["main"]
@@ -42,8 +43,33 @@ EXTRA_OF = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line with these arguments (default: the process's own) and return the exit code.
 
-    0 = done, 1 = a failure that one message on stderr explains, 2 = wrong usage.
+    0 = done, 1 = a failure that one message on stderr explains, 2 = wrong usage (argparse raises SystemExit for it).
     """
+    prepare_streams()
+    # Read by cv2 and by ONNX Runtime when they are imported. OpenCV and FFmpeg write to stderr on their own; what they
+    # find arrives as one message of ours. ONNX Runtime would collect telemetry, and leave files in the user's cache.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    verbose = False
+    try:
+        run, arguments = _parse(argv)
+        verbose = arguments.verbose
+        logging.basicConfig(
+            level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+        )
+        code = run(arguments)
+        sys.stdout.flush()
+    except (Exception, KeyboardInterrupt) as error:
+        failed = _explain(error, verbose=verbose)
+        if failed is None:
+            raise
+        return failed
+    return code
+
+
+def _parse(argv: Sequence[str] | None) -> tuple[Callable[[argparse.Namespace], int], argparse.Namespace]:
+    """Return the verb's ``run``, and its arguments. Wrong usage ends in SystemExit, with exit code 2."""
     parser = argparse.ArgumentParser(
         prog="googlenet-edge", description="GoogLeNet on the edge, from checkpoint to labels."
     )
@@ -59,45 +85,58 @@ def main(argv: Sequence[str] | None = None) -> int:
             verbs.add_parser(verb, help=summary, description=summary[0].upper() + summary[1:] + ".")
         )
     arguments = parser.parse_args(argv)
-    logging.basicConfig(
-        level=logging.INFO if arguments.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
-    )
-    # OpenCV and FFmpeg write to stderr on their own; what they find arrives as one message of ours. cv2 reads this.
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    try:
-        code: int = modules[arguments.verb].run(arguments)
-        sys.stdout.flush()
-    except UsageError as error:
-        return _fail(error, 2, verbose=arguments.verbose)
-    except GoogLeNetEdgeError as error:
-        return _fail(error, 1, verbose=arguments.verbose)
-    except ModuleNotFoundError as error:
+    return modules[arguments.verb].run, arguments
+
+
+def _explain(error: BaseException, *, verbose: bool) -> int | None:
+    """Print one message about a failure and return the exit code; None if it is a bug, which needs its traceback."""
+    if _interrupted(error):
+        print("interrupted", file=sys.stderr)
+        return 1
+    if isinstance(error, GoogLeNetEdgeError):
+        code, message = 2 if isinstance(error, UsageError) else 1, str(error)
+    elif isinstance(error, ModuleNotFoundError):
         # The host's packages are imported plainly where they are needed; a device has none of them.
         extra = EXTRA_OF.get((error.name or "").partition(".")[0])
         if extra is None:
-            raise
-        return _fail(MissingPackageError(str(error.name), extra=extra), 1, verbose=arguments.verbose)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
+            return None
+        code, message = 1, str(MissingPackageError(str(error.name), extra=extra))
+    elif isinstance(error, BrokenPipeError):
         # The reader (head, less) went away: not an error of ours. Keep Python from flushing into the closed pipe again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(sys.stdout)
         return 1
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            print(f"error: no space left on the device ({error.filename}): free some and run again", file=sys.stderr)
-            return 1
-        return _fail(error, 1, verbose=arguments.verbose)
-    except MemoryError as error:
-        print(f"error: out of memory ({error}): close other programs, or use smaller batches", file=sys.stderr)
-        return 1
-    return code
-
-
-def _fail(error: Exception, code: int, *, verbose: bool) -> int:
+    elif isinstance(error, OSError):
+        code, message = 1, _system_message(error)
+    elif isinstance(error, MemoryError):
+        code, message = 1, f"out of memory ({error}): close other programs, or use smaller batches"
+    else:
+        return None
     if verbose:
         logging.getLogger(__name__).error("failed", exc_info=error)
-    print(f"error: {error}", file=sys.stderr)
+    print(f"error: {message}", file=sys.stderr)
     return code
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind it: a binary package that is interrupted while it is imported raises ImportError."""
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        seen.append(error)
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _system_message(error: OSError) -> str:
+    full = error.errno == errno.ENOSPC
+    if error.filename is not None:
+        return f"no space left for {error.filename}: free some and run again" if full else str(error)
+    # Whatever is written by name says so in a message of its own, and a stream has none.
+    if standard_output_failed():
+        what = "standard output"
+    elif full:  # the text was too long for the stream's buffer, which is empty; or it has none
+        what = "standard output, or a temporary file,"
+    else:
+        return str(error)
+    return f"{what} cannot be written: {error.strerror or error}; make room, or send it elsewhere"

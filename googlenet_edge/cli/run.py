@@ -15,6 +15,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, TextIO
 
 from googlenet_edge.atomic import check_writable
+from googlenet_edge.cli.arguments import check_outside
 from googlenet_edge.cli.run_arguments import configure
 from googlenet_edge.errors import OutputError, UsageError
 
@@ -133,27 +134,26 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
     """Find out before the run what would fail after it: an hour's measurements must not be lost to a typing error."""
     if arguments.samples and arguments.report is None:
         raise UsageError("--samples: got no --report FILE, expected one; the samples are written beside it")
-    outputs = {"--video": arguments.video, "--report": arguments.report}
+    outputs: dict[str, Path | None] = {"--video": arguments.video, "--report": arguments.report}
     if arguments.jsonl is not None and arguments.jsonl != _STANDARD_OUTPUT:
         outputs["--jsonl"] = Path(arguments.jsonl)
     if arguments.samples:
         from googlenet_edge.latency.report import samples_path
 
         outputs["--samples"] = samples_path(arguments.report)
+    check_outside(arguments.bundle, {**outputs, "--cache": arguments.cache})
     seen: dict[Path, str] = {}
     for option, path in outputs.items():
         if path is None:
             continue
-        place = path.resolve()
+        place = Path(os.path.realpath(path))  # resolve() raises for a loop of links
         if place in seen:
             raise UsageError(f"{option}: got {path}, which is also {seen[place]}; expected another name")
         seen[place] = option
         source = Path(arguments.source)
-        if _exists(source) and place == source.resolve():
+        if _exists(source) and place == Path(os.path.realpath(source)):
             raise UsageError(f"{option}: got {path}, which is the source; expected another name")
         if option != "--jsonl":  # that one is opened before the first frame, and may be a pipe or a device
-            if place.exists() and not place.is_file():
-                raise OutputError(f"{option}: {path} is not a regular file, expected the name of one, or of a new one")
             check_writable(path, what=option)
 
 

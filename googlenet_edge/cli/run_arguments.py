@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from pathlib import Path
 
+from googlenet_edge.cli.arguments import path_argument, whole_number
 from googlenet_edge.cli.backend_arguments import add_backend_arguments
 from googlenet_edge.errors import InputError
 
@@ -28,28 +27,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _EPILOG
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle's folder")
+    parser.add_argument("bundle", type=path_argument, metavar="BUNDLE", help="the bundle's folder")
     parser.add_argument("source", metavar="SOURCE", help="where the frames come from; see below")
 
     run = parser.add_argument_group("the run")
     run.add_argument(
         "--frames",
-        type=_integer(1),
+        type=whole_number(1),
         metavar="N",
         help="end after N frames, warm-up included (default: when the source ends)",
     )
     run.add_argument("--duration", type=_seconds, metavar="S", help="end after S seconds, warm-up included")
     run.add_argument(
         "--warmup",
-        type=_integer(0),
+        type=whole_number(0),
         default=10,
         metavar="N",
         help="leave the first N frames out of the latency statistics (default: %(default)s)",
     )
     run.add_argument(
-        "--top-k", type=_integer(1), default=5, metavar="K", help="labels per frame (default: %(default)s)"
+        "--top-k", type=whole_number(1), default=5, metavar="K", help="labels per frame (default: %(default)s)"
     )
-    run.add_argument("--threads", type=_integer(1), metavar="N", help="threads for ONNX Runtime (default: all cores)")
     run.add_argument("--region", type=_region, metavar="X,Y,W,H", help="classify this part of the frame, in pixels")
 
     add_backend_arguments(parser)
@@ -57,13 +55,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     outputs = parser.add_argument_group("where results go")
     outputs.add_argument(
         "--jsonl",
+        type=_jsonl,
         metavar="FILE|-",
         help="one JSON object a frame; with - on standard output, and all other text on standard error",
     )
-    outputs.add_argument("--video", type=Path, metavar="FILE", help="annotated video: .mp4, .mkv or .avi")
+    outputs.add_argument("--video", type=path_argument, metavar="FILE", help="annotated video: .mp4, .mkv or .avi")
     outputs.add_argument("--window", action="store_true", help="show the annotated frames; q or Esc ends the run")
     outputs.add_argument(
-        "--report", type=Path, metavar="FILE", help="write the latency report as JSON, e.g. report.json"
+        "--report", type=path_argument, metavar="FILE", help="write the latency report as JSON, e.g. report.json"
     )
     outputs.add_argument(
         "--samples",
@@ -87,27 +86,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--loop", action="store_true", help="files: begin again at the end")
     source.add_argument(
         "--open-timeout",
-        type=_integer(1),
+        type=whole_number(1),
         default=5000,
         metavar="MS",
         help="for opening a camera or stream (default: 5000)",
     )
     source.add_argument(
-        "--read-timeout", type=_integer(1), default=5000, metavar="MS", help="for the next frame (default: 5000)"
+        "--read-timeout", type=whole_number(1), default=5000, metavar="MS", help="for the next frame (default: 5000)"
     )
 
 
-def _integer(minimum: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = minimum - 1
-        if not minimum <= value < 2**31:
-            raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number, {minimum} or more")
-        return value
-
-    return parse
+def _jsonl(text: str) -> str:
+    return "-" if text == "-" else str(path_argument(text))
 
 
 def _number(text: str, maximum: float, what: str) -> float:

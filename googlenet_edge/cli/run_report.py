@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, TextIO
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 from rich.console import Console
 
 from googlenet_edge import __version__
+from googlenet_edge.cli.streams import discard
 from googlenet_edge.errors import OutputError
 from googlenet_edge.latency.machine import MachineInfo
 from googlenet_edge.latency.report import RunFacts
@@ -58,7 +58,7 @@ def print_line(line: str, stream: TextIO) -> None:
     try:
         print(line, file=stream, flush=True)
     except OSError as error:
-        _discard(stream)
+        discard(stream)
         raise OutputError(
             f"cannot print what computes: {error.strerror}; use --quiet where nobody reads the output"
         ) from error
@@ -87,20 +87,10 @@ def print_report(report: StreamReport, source: Source, machine: MachineInfo, str
             )
         stream.flush()
     except OSError as error:
-        _discard(stream)
+        discard(stream)
         raise OutputError(
             f"cannot print the latency table: {error.strerror}; use --report FILE where nobody reads the output"
         ) from error
-
-
-def _discard(stream: TextIO) -> None:
-    """Send what is left in the stream's buffer nowhere, or Python fails on it once more when it exits."""
-    try:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, stream.fileno())
-        os.close(null)
-    except (OSError, ValueError):  # not a stream of the system
-        return
 
 
 def _accuracy_line(accuracy: Accuracy) -> str | None:

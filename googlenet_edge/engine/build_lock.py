@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -10,6 +11,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from googlenet_edge.engine.plain_file import open_plain
 from googlenet_edge.errors import EngineError
 
 if TYPE_CHECKING:
@@ -32,16 +34,18 @@ def build_lock(folder: Path, *, stop: threading.Event | None = None) -> Iterator
     file is never in the way and is left where it is. One lock serves all engines of the folder, because two builds at
     once would disturb each other's timing of tactics, and a small board has not the memory for two.
 
-    Waits while another process, or another thread of this one, has it; a warning says so once. Where the file
-    system has no locks (some network mounts) a warning says that, and False is given: then two processes may build the
-    same engine, and the later one's file stays.
+    Waits while another process, or another thread of this one, has it; a warning says so once. Where the file system
+    has no locks (some network mounts), or the file is none of ours (a link, a pipe), a warning says that, and False is
+    given: then two processes may build the same engine, and the later one's file stays.
 
     Raises :class:`EngineError` when ``stop`` is set while waiting.
     """
     try:
-        descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        # It is written to: a link that came with a bundle must not lead to another file.
+        descriptor = open_plain(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
     except OSError as error:
-        _say_unlocked(folder, error)
+        why = f"{LOCK_NAME} there is a link: delete it" if error.errno == errno.ELOOP else error.strerror
+        _say_unlocked(folder, why)
         yield False
         return
     try:
@@ -53,7 +57,7 @@ def build_lock(folder: Path, *, stop: threading.Event | None = None) -> Iterator
             except BlockingIOError:
                 pass
             except OSError as error:
-                _say_unlocked(folder, error)
+                _say_unlocked(folder, error.strerror)
                 yield False
                 return
             if not said:
@@ -67,8 +71,8 @@ def build_lock(folder: Path, *, stop: threading.Event | None = None) -> Iterator
         os.close(descriptor)  # this frees the lock too
 
 
-def _say_unlocked(folder: Path, error: OSError) -> None:
-    _logger.warning("%s: it cannot be locked (%s): two processes may build the same engine", folder, error.strerror)
+def _say_unlocked(folder: Path, why: str | None) -> None:
+    _logger.warning("%s: it cannot be locked (%s): two processes may build the same engine", folder, why)
 
 
 def _sign(descriptor: int) -> None:

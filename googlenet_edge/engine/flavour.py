@@ -156,6 +156,8 @@ def _load(name: FlavourName, root: Path) -> Flavour:
     try:
         module = importlib.import_module(name)
     except Exception as error:  # a broken binary package raises whatever it likes
+        if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error  # compiled modules make an ImportError of a Ctrl-C
         raise explain_import(name, error, root=root) from error
     # Only TensorRT itself has it: stubs and folders that an uninstall left import as well.
     if not hasattr(module, "Builder"):

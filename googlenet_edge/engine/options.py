@@ -39,6 +39,7 @@ ELSEWHERE = {
 
 LARGEST_BATCH = 1024
 LEAST_WORKSPACE_BYTES = 1 << 20
+LARGEST_WORKSPACE_BYTES = 1 << 44  # more than any device has; TensorRT's own type ends at 64 bits
 HIGHEST_OPTIMIZATION_LEVEL = 5
 
 
@@ -74,8 +75,9 @@ class BuildOptions:
                 f"batch sizes: got min {batches[0]}, opt {batches[1]}, max {batches[2]}, expected 1 <= min <= opt <= "
                 f"max <= {LARGEST_BATCH}"
             )
-        if self.workspace_bytes is not None and self.workspace_bytes < LEAST_WORKSPACE_BYTES:
-            raise UsageError(f"workspace: got {self.workspace_bytes} bytes, expected 1 MiB or more")
+        workspace = self.workspace_bytes
+        if workspace is not None and not LEAST_WORKSPACE_BYTES <= workspace <= LARGEST_WORKSPACE_BYTES:
+            raise UsageError(f"workspace: got {workspace} bytes, expected 1 MiB to 16 TiB")
         if self.optimization_level is not None and not 0 <= self.optimization_level <= HIGHEST_OPTIMIZATION_LEVEL:
             raise UsageError(f"optimization level: got {self.optimization_level}, expected 0 to 5")
         if self.dla_core is not None:

@@ -11,6 +11,7 @@ import msgspec
 
 from googlenet_edge.engine.key import EngineKey
 from googlenet_edge.engine.options import BuildOptions
+from googlenet_edge.engine.plain_file import read_plain
 from googlenet_edge.errors import EngineError, GoogLeNetEdgeError
 
 if TYPE_CHECKING:
@@ -128,8 +129,7 @@ def encode_sidecar(sidecar: Sidecar) -> bytes:
 
 def read_sidecar(path: Path) -> Sidecar:
     """Read a sidecar file; OSError if it cannot be read, else as :func:`decode_sidecar`."""
-    with path.open("rb") as file:
-        data = file.read(_LIMIT_BYTES + 1)
+    data = read_plain(path, _LIMIT_BYTES + 1)
     if len(data) > _LIMIT_BYTES:
         raise DamagedSidecarError("it is damaged: got more than 1 MiB")
     return decode_sidecar(data)

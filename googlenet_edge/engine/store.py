@@ -1,4 +1,6 @@
-"""Plans on disk, each with a sidecar that says what it was built for: found again only where all of that is the same.
+"""The files: plans on disk, each with a sidecar that says what it was built for, found only where all of that fits.
+
+What builds and loads them is above this, in ``runtime``.
 
 ::
 
@@ -12,6 +14,7 @@ The name is for people; what counts is the sidecar.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -19,12 +22,12 @@ import re
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
-from googlenet_edge.atomic import atomic_file
 from googlenet_edge.bundle.reader import ENGINES_NAME, is_engine_file
 from googlenet_edge.engine.build_lock import build_lock
 from googlenet_edge.engine.match import differences
+from googlenet_edge.engine.plain_file import flush_to_disk, replace_plain
 from googlenet_edge.engine.prune import prune
 from googlenet_edge.engine.sidecar import BuildFacts, GoldenCheck, Sidecar, encode_sidecar, key_sha256
 from googlenet_edge.engine.stored import StoredEngine, sidecar_path
@@ -32,7 +35,7 @@ from googlenet_edge.errors import EngineError, OutputError
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from googlenet_edge.bundle import Bundle
     from googlenet_edge.engine.key import EngineKey
@@ -64,6 +67,8 @@ class Lookup:
     """The engine's, verified; empty without one."""
     reasons: tuple[str, ...]
     """Why what is stored does not serve: damaged, or built for something else; the nearest one is named."""
+    others: tuple[str, ...] = ()
+    """The nearest of those that differ in nothing but their options: one built now will stand beside it."""
     options: BuildOptions | None = None
     """Without an engine: those of one that would serve but for its damage or its TensorRT version, to build it anew."""
 
@@ -87,42 +92,48 @@ class EngineStore:
             return cls((inside, places.fallback / bundle.graph_sha256))
         return cls((inside,))
 
-    def find(self, key: EngineKey, *, least_batch: int | None = None) -> StoredEngine | None:
-        """Return the engine for this key, verified, or None; then the log says why what is there does not serve."""
-        lookup = self.look(key, least_batch=least_batch)
-        for reason in lookup.reasons if lookup.engine is None else ():
-            _logger.warning("%s", reason)
-        return lookup.engine
-
-    def look(self, key: EngineKey, *, least_batch: int | None = None, here: GoldenCheck | None = None) -> Lookup:
+    def look(
+        self,
+        key: EngineKey,
+        *,
+        least_batch: int | None = None,
+        here: GoldenCheck | None = None,
+        skip: Callable[[StoredEngine], bool] | None = None,
+    ) -> Lookup:
         """Look for an engine with this key; ``least_batch`` as in :func:`googlenet_edge.engine.match.differences`.
 
-        Of several that serve, the one that was built last is taken; one that missed its golden frames on the device of
-        ``here`` only where there is no other. Nothing here raises: what cannot be read is as good as not there, and a
-        reason.
+        Of several that serve, those go first that gave the golden frames' answers on the device of ``here``, and those
+        last that missed them; then the one with the smallest largest batch, which takes the least memory; then the one
+        that was built last. ``skip`` leaves out some. Nothing here raises: what cannot be read is as good as not there,
+        and a reason.
         """
 
-        def rank(engine: StoredEngine) -> tuple[bool, str]:
+        def rank(engine: StoredEngine) -> tuple[int, int, str]:
             known = None if here is None else engine.check_like(here)
-            return known is None or known.passed, engine.facts.created
+            standing = 0 if known is None else 1 if known.passed else -1
+            return standing, -engine.key.options.max_batch, engine.facts.created
 
         serving: list[StoredEngine] = []
         reasons: list[str] = []
         near: list[tuple[int, str]] = []
+        others: list[tuple[int, str]] = []
         options: BuildOptions | None = None
         for path in self._sidecars():
             try:
                 stored = StoredEngine.open(path)
             except (EngineError, OSError) as error:
-                reasons.append(f"stored engine {str(path)!r} cannot be used: {error}")
+                why = getattr(error, "strerror", None) or error
+                reasons.append(f"stored engine {str(path)!r} cannot be used: {why}")
                 continue
             found = differences(stored.key, key, least_batch=least_batch)
             if found:
-                near.append((len(found), f"stored engine {str(stored.path)!r} is not for this: {'; '.join(found)}"))
+                same_options = replace(key, options=stored.key.options)
+                kind = near if differences(stored.key, same_options) else others
+                kind.append((len(found), f"stored engine {str(stored.path)!r} is not for this: {'; '.join(found)}"))
                 now = replace(stored.key, tensorrt_version=key.tensorrt_version)
                 if not differences(now, key, least_batch=least_batch):
                     options = stored.key.options
-            else:
+            elif skip is None or not skip(stored):
                 serving.append(stored)
         for stored in sorted(serving, key=rank, reverse=True):
             try:
@@ -132,7 +143,7 @@ class EngineStore:
                 options = stored.key.options
         if near and not serving:
             reasons.append(min(near)[1])
-        return Lookup(None, b"", tuple(reasons), options)
+        return Lookup(None, b"", tuple(reasons), tuple(text for _, text in sorted(others)[:1]), options)
 
     def writable(self) -> Path:
         """Return the folder that engines are written to, and make it.
@@ -151,9 +162,10 @@ class EngineStore:
                 _logger.info("engines cannot be kept in %s", problems[-1])
             else:
                 return folder
+        it = "it" if len(problems) == 1 else "one of them"
         raise OutputError(
-            f"engines cannot be kept in {', nor in '.join(problems)}; make the bundle's folder writable, or name "
-            "another folder with --cache"
+            f"engines cannot be kept in {', nor in '.join(problems)}; make {it} writable, or name another folder with "
+            "--cache"
         )
 
     @contextmanager
@@ -174,15 +186,16 @@ class EngineStore:
         """Store a plan, in the place of one with the same key. To be called inside :meth:`locked`.
 
         Engines that no one can use any more make room: see :func:`googlenet_edge.engine.prune.prune`. Raises
-        :class:`OutputError` if the disk is full or the folder cannot be written; then nothing half is left.
+        :class:`OutputError`, with a remedy, if the disk is full or the folder cannot be written; then nothing half is
+        left.
         """
         folder = self.writable()
         sidecar = Sidecar(key, hashlib.sha256(plan).hexdigest(), len(plan), facts, checks)
         path = folder / f"{_stem(key)}.plan"
         prune(folder, key)  # first: the room may be needed
-        with atomic_file(path, what="engine") as file:
+        with replace_plain(path, "engine") as file:
             file.write(plan)
-            _flush(file)
+            flush_to_disk(file)
             # The new plan is on the disk. The old sidecar goes before the old plan does: no crash leaves a wrong pair.
             sidecar_path(path).unlink(missing_ok=True)
         try:
@@ -204,19 +217,16 @@ class EngineStore:
         return engine
 
     def _write_sidecar(self, plan: Path, sidecar: Sidecar) -> None:
-        with atomic_file(sidecar_path(plan), what="record of the engine") as file:
+        with replace_plain(sidecar_path(plan), "record of the engine") as file:
             file.write(encode_sidecar(sidecar))
-            _flush(file)
+            flush_to_disk(file)
 
     def _sidecars(self) -> list[Path]:
-        found = (path for folder in self._searched for path in sorted(folder.glob("*.json")))
+        found: list[Path] = []
+        for folder in self._searched:
+            with contextlib.suppress(OSError, ValueError):  # a name that is too long, a zero byte in it
+                found += sorted(folder.glob("*.json"))
         return [path for path in found if is_engine_file(path.name)]
-
-
-def _flush(file: IO[bytes]) -> None:
-    """Boards lose their power without a warning: what is renamed into place is on the disk first."""
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def _stem(key: EngineKey) -> str:

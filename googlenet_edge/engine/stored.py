@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from googlenet_edge.engine.key import EngineKey
+from googlenet_edge.engine.plain_file import read_plain
 from googlenet_edge.engine.sidecar import BuildFacts, GoldenCheck, Sidecar, read_sidecar
 from googlenet_edge.errors import EngineError
 
@@ -28,13 +29,15 @@ class StoredEngine:
     def read(self) -> bytes:
         """Return the plan. Raises :class:`EngineError` if it is not the one that was stored: cut short or altered."""
         try:
-            plan = self.path.read_bytes()
+            plan = read_plain(self.path, self.size_bytes + 1)
         except OSError as error:
             raise EngineError(f"engine {str(self.path)!r}: cannot be read: {error.strerror}") from error
-        if len(plan) != self.size_bytes:
+        if len(plan) < self.size_bytes:
             raise EngineError(
                 f"engine {str(self.path)!r}: got {len(plan)} bytes, expected {self.size_bytes}: it was cut short"
             )
+        if len(plan) > self.size_bytes:
+            raise EngineError(f"engine {str(self.path)!r}: got more than {self.size_bytes} bytes: it was altered")
         sha256 = hashlib.sha256(plan).hexdigest()
         if sha256 != self.plan_sha256:
             raise EngineError(

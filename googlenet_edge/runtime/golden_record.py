@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from googlenet_edge.engine.sidecar import GoldenCheck
 from googlenet_edge.errors import BackendError, DeviceError, EngineError, OutputError
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["missed_before", "prove", "refusal", "unproved", "utc_now"]
 
 _logger = logging.getLogger(__name__)
+
+GOLDEN_REMEDY: Final = "build the engine again"
+"""How the remedy of :func:`check_golden` begins."""
 
 
 def unproved(device: DeviceFacts, flavour: Flavour, bundle: Bundle) -> GoldenCheck:
@@ -43,11 +46,15 @@ def missed_before(engine: StoredEngine, here: GoldenCheck) -> GoldenCheck | None
     return None if known is None or known.passed else known
 
 
-def refusal(engine: StoredEngine | None, check: GoldenCheck, bundle: Bundle) -> EngineError:
-    """Return the error for an engine that missed the golden frames."""
+def refusal(
+    engine: StoredEngine | None, check: GoldenCheck, bundle: Bundle, *, just_rebuilt: bool = False
+) -> EngineError:
+    """Return the error for an engine that missed the golden frames; ``just_rebuilt``: to build again is no remedy."""
     name = f"engine {str(engine.path)!r}" if engine is not None else f"engine of bundle {bundle.name!r}"
     build = f"googlenet-edge build {bundle.path} --rebuild"
     again = "" if engine is None else f"; it stays refused here until `{build}` replaces it"
+    if just_rebuilt:
+        again = "; it stays refused here: try another version of TensorRT, or the bundle in another precision"
     return EngineError(
         f"{name}: refused on {check.device_name} (compute capability {check.compute_capability}, driver for CUDA "
         f"{check.driver_version}, TensorRT {check.tensorrt_version}), {check.date}: {check.detail}{again}; "
@@ -56,12 +63,19 @@ def refusal(engine: StoredEngine | None, check: GoldenCheck, bundle: Bundle) -> 
 
 
 def prove(
-    backend: Backend, bundle: Bundle, store: EngineStore, engine: StoredEngine | None, here: GoldenCheck
+    backend: Backend,
+    bundle: Bundle,
+    store: EngineStore,
+    engine: StoredEngine | None,
+    here: GoldenCheck,
+    *,
+    just_rebuilt: bool = False,
 ) -> tuple[StoredEngine | None, GoldenCheck]:
     """Run all golden frames and record how that ended; return the engine with its new record, and the check.
 
-    ``engine`` is None for one that is not on disk. Raises :class:`EngineError`, after recording it, if a probability is
-    outside the bundle's tolerance, :class:`DeviceError` if the GPU fails, which says nothing about the engine.
+    ``engine`` is None for one that is not on disk; ``just_rebuilt`` is for :func:`refusal`. Raises
+    :class:`EngineError`, after recording it, if a probability is outside the bundle's tolerance, :class:`DeviceError`
+    if the GPU fails, which says nothing about the engine.
     """
     try:
         worst = check_golden(backend, bundle)
@@ -70,7 +84,9 @@ def prove(
     except DeviceError:
         raise
     except BackendError as error:
-        check = replace(here, passed=False, detail=str(error), date=utc_now())
+        # The remedy is not noted: which one fits is known when it is told.
+        detail = str(error).partition(f"; {GOLDEN_REMEDY}")[0]
+        check = replace(here, passed=False, detail=detail, date=utc_now())
         cause = error
     if engine is not None:
         try:
@@ -78,7 +94,7 @@ def prove(
         except OutputError as error:
             _logger.info("the golden frames are run again at the next load, because this cannot be noted: %s", error)
     if cause is not None:
-        raise refusal(engine, check, bundle) from cause
+        raise refusal(engine, check, bundle, just_rebuilt=just_rebuilt) from cause
     return engine, check
 
 

@@ -44,8 +44,8 @@ class BackendOptions:
     trt: TrtConfig = field(default_factory=TrtConfig)
     """TensorRT only: the device, and how it is used."""
     build: BuildOptions | None = None
-    """TensorRT only: take an engine with exactly these options. None: the one of this graph and this device that was
-    built last, whatever its options, or else one that is built with TensorRT's own defaults."""
+    """TensorRT only: take an engine with exactly these options. None: one of this graph and this device, whatever its
+    options (see :meth:`EngineStore.look`), or else one that is built with TensorRT's own defaults."""
     max_batch: int | None = None
     """TensorRT only, without ``build``: the engine shall take so many frames at once; None for any number."""
     places: EnginePlaces = field(default_factory=EnginePlaces)
@@ -78,7 +78,8 @@ def open_backend(
         MissingPackageError: A package that the choice needs is not installed.
         EngineError: TensorRT cannot be used, the engine cannot be built, or it missed the golden frames. Also with
             ``"auto"``: a GPU that is there and gives wrong answers is not passed over in silence.
-        DeviceError: There is no GPU, but TensorRT was chosen; or the GPU failed.
+        DeviceError: There is no GPU, but TensorRT was chosen; there are GPUs, but not the one of this number; or the
+            GPU failed.
         BackendError: The library does not load the graph or the engine.
     """
     options = options or BackendOptions()
@@ -88,7 +89,7 @@ def open_backend(
         try:
             device, flavour = _tensorrt_here(options)
         except (MissingPackageError, DeviceError, EngineError) as error:
-            if options.choice != "auto":
+            if options.choice != "auto" or _is_wrong_number(options.trt.device, error):
                 raise
             _logger.info("TensorRT is not used: %s", error)
             opened = _onnxruntime(bundle, options, f"no TensorRT: {_short(error)}")
@@ -136,6 +137,19 @@ def _onnxruntime(bundle: Bundle, options: BackendOptions, why: str) -> OpenedBac
 
     backend = OrtBackend(bundle.graph_path, OrtConfig(threads=options.threads))
     return OpenedBackend(backend, f"ONNX Runtime {backend.describe()['version']} on the CPU: {why}")
+
+
+def _is_wrong_number(ordinal: int, error: Exception) -> bool:
+    """Say whether a GPU was asked for by a number that there is not, on a machine that has GPUs."""
+    from googlenet_edge.runtime.trt_device import find_device
+
+    if ordinal == 0 or not isinstance(error, DeviceError):
+        return False
+    try:
+        find_device(0)
+    except (MissingPackageError, DeviceError):
+        return False
+    return True
 
 
 def _has_driver() -> bool:

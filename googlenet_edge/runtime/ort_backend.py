@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -13,6 +14,10 @@ from googlenet_edge.errors import BackendError, InputError, MissingPackageError
 from googlenet_edge.runtime.backend import check_batch, check_frames
 from googlenet_edge.runtime.ort_profile import OrtProfile
 from googlenet_edge.types import TensorSpec
+
+# Official packages since 1.29 collect telemetry, and leave files in the user's cache, unless they are told before they
+# are imported not to.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 try:
     import onnxruntime
@@ -31,6 +36,7 @@ __all__ = ["OrtBackend", "OrtConfig"]
 
 _PROVIDER: Final = "CPUExecutionProvider"
 _ERRORS_ONLY: Final = 3
+_MOST_THREADS: Final = 1024
 _DTYPES: Final = {"tensor(uint8)": "uint8", "tensor(float)": "float32", "tensor(float16)": "float16"}
 
 
@@ -50,8 +56,11 @@ class OrtConfig:
 
     def __post_init__(self) -> None:
         # A bool is an int, and True threads is no number of threads.
-        if self.threads is not None and (type(self.threads) is not int or self.threads < 1):
-            raise InputError(f"threads: got {self.threads!r}, expected a whole number from 1, or None for all cores")
+        if self.threads is not None and (type(self.threads) is not int or not 1 <= self.threads <= _MOST_THREADS):
+            raise InputError(
+                f"threads: got {self.threads!r}, expected a whole number from 1 to {_MOST_THREADS}, or None for one a "
+                "physical core"
+            )
         if self.optimization not in ("all", "off"):
             raise InputError(f"optimization: got {self.optimization!r}, expected 'all' or 'off'")
 
@@ -108,8 +117,8 @@ class OrtBackend:
         if self._profile is not None:
             self._profile.switch_on(options)
         self._session: Any = None
-        content = graph if isinstance(graph, bytes) else os.fspath(graph)
         try:
+            content = graph if isinstance(graph, bytes) else _path_or_content(os.fspath(graph))
             self._session = onnxruntime.InferenceSession(content, options, providers=[_PROVIDER])
         except Exception as error:  # ONNX Runtime's exceptions have no other base
             self.close()
@@ -220,6 +229,15 @@ class OrtBackend:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _path_or_content(path: str) -> str | bytes:
+    """Return the path, or what is in the file if the path is not UTF-8: ONNX Runtime takes no such path."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return Path(path).read_bytes()
+    return path
 
 
 def _spec(node: Any) -> TensorSpec:

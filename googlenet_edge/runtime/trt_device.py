@@ -60,7 +60,9 @@ def find_device(ordinal: int = 0) -> DeviceFacts:
             "or run on the CPU with --backend onnxruntime"
         ) from error
     if not 0 <= ordinal < count:
-        raise DeviceError(f"GPU {ordinal}: got {count} GPUs, expected a number below that; choose one of them")
+        raise DeviceError(
+            f"GPU: got number {ordinal}, but this machine has {count}, numbered from 0; choose another with --device"
+        )
     device = cuda.Device(ordinal)
     major, minor = device.compute_capability()
     version = cuda.get_driver_version()

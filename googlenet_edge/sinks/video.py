@@ -60,6 +60,7 @@ class VideoSink(Sink):
             raise UsageError(f"video {path}: got file type {path.suffix!r}, expected one of {', '.join(_CODECS)}")
         # OpenCV gives no reason for a path that it cannot write to; the system does.
         check_writable(path, what="video")
+        path = Path(os.path.realpath(path))  # a link stays one, and what it leads to is replaced
         self._path = path
         # The container is chosen by the ending, which the temporary name must therefore keep.
         self._temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")

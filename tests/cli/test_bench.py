@@ -35,7 +35,6 @@ def test_the_layers_of_onnx_runtime(tiny_bundle: Path, tmp_path: Path, capsys: p
         (["--layers", "--batch", "0"], "--batch: got 0, expected at least 1"),
         (["--layers", "--iterations", "0"], "--iterations: got 0, expected at least 1"),
         (["--layers", "--warmup", "-1"], "--warmup: got -1, expected at least 0"),
-        (["--layers", "--threads", "0"], "--threads: got 0, expected at least 1"),
         (["--layers", "--iterations", "995"], "--iterations: got 995, and 10 for warm-up, expected at most 1000"),
         (["--layers", "--batch", "8", "--max-batch", "4"], "--max-batch: got 4, expected at least 8, as --batch"),
     ],

@@ -100,7 +100,6 @@ def test_names_are_printed_as_they_are(tiny_bundle: Path, images: Path, capsys: 
     [
         (["--batch", "0"], 2, "--batch: got 0, expected at least 1"),
         (["--limit", "-1"], 2, "--limit: got -1"),
-        (["--threads", "0"], 2, "--threads: got 0"),
         (["--top", "-1"], 2, "--top: got -1"),
         (["--json", "/nowhere/figures.json"], 1, "JSON file '/nowhere/figures.json' cannot be written"),
     ],

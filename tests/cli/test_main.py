@@ -91,3 +91,116 @@ def test_a_missing_package_names_the_extra(module: str, extra: str, tmp_path: Pa
     assert done.returncode == 1
     assert f"'.[{extra}]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def shell(command: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """Run ``command`` in a shell, where ``$GE`` is ours."""
+    ours = f"{sys.executable} -m googlenet_edge"
+    return subprocess.run(
+        ["sh", "-c", command],
+        env={**os.environ, "GE": ours, "PYTHONWARNINGS": "error", **environment},
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_a_stream_that_cannot_show_a_character_shows_an_escape(tmp_path: Path) -> None:
+    (tmp_path / "b\xfcndel").mkdir()
+    done = shell(f"$GE eval '{tmp_path}/b\xfcndel' demo:test", PYTHONIOENCODING="ascii")
+    assert done.returncode == 1
+    assert rb"b\xfcndel" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "ascii:surrogateescape", "utf-8"])
+def test_standard_output_shows_escapes_too(encoding: str, tiny_bundle: Path) -> None:
+    bundle = tiny_bundle.rename(tiny_bundle.with_name(os.fsdecode("b\xfcndel".encode() + b"\xff")))
+    code = (
+        "import sys; from googlenet_edge.cli import inspect; from googlenet_edge.cli.main import main;"
+        "inspect.run = lambda arguments: print(arguments.model) or 0; sys.exit(main(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "inspect", str(bundle)],
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    shown = "b\xfcndel".encode() if encoding == "utf-8" else rb"b\xfcndel"
+    assert done.stdout.rstrip().endswith(shown + rb"\udcff")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_traceback(closed: str) -> None:
+    done = shell(f"$GE doctor {closed}")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (b"googlenet" in done.stdout.lower()) == (">&-" not in closed.replace("2>&-", ""))
+    done = shell(f"$GE eval nowhere demo:test {closed}")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert (done.stderr == b"") == ("2>&-" in closed)
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_file_does_not_get_the_number_of_a_closed_stream(tmp_path: Path) -> None:
+    """Else what a library prints ends up in the file that was opened first."""
+    code = (
+        "import os; from googlenet_edge.cli.main import main; main(['doctor', '--json']);"
+        f"print(os.open({str(tmp_path / 'file')!r}, os.O_CREAT), file=open({str(tmp_path / 'number')!r}, 'w'))"
+    )
+    subprocess.run(["sh", "-c", '"$0" -c "$1" <&- >&- 2>&-', sys.executable, code], check=True, timeout=60)
+    assert int((tmp_path / "number").read_text()) > 2
+
+
+@pytest.mark.parametrize(("length", "what"), [(10, ""), (100_000, ", or a temporary file,")])
+def test_a_full_disk_under_standard_output_is_named(length: int, what: str) -> None:
+    code = (
+        "import sys; from googlenet_edge.cli import doctor; from googlenet_edge.cli.main import main;"
+        f"doctor.run = lambda arguments: print('x' * {length}) or 0; sys.exit(main(['doctor']))"
+    )
+    environment = {**os.environ, "PYTHONUNBUFFERED": ""}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    message = f"standard output{what} cannot be written: No space left on device; make room, or send it elsewhere"
+    assert (done.returncode, done.stderr) == (1, f"error: {message}\n")
+
+
+def interrupted_package(folder: Path, name: str) -> None:
+    """As pybind11 does it: Ctrl-C while a binary package is imported comes out as ImportError."""
+    (folder / name).mkdir(parents=True)
+    code = (
+        "try:\n    raise KeyboardInterrupt\nexcept KeyboardInterrupt as error:\n"
+        "    raise ImportError('initialization failed') from error\n"
+    )
+    (folder / name / "__init__.py").write_text(code, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("package", "arguments"),
+    [
+        ("tensorrt", ["build", "{}", "--flavour", "tensorrt"]),
+        ("onnxruntime", ["run", "{}", "demo:", "--backend", "onnxruntime"]),
+    ],
+)
+def test_ctrl_c_while_a_package_is_imported_is_an_interruption(
+    package: str, arguments: list[str], tiny_bundle: Path, tmp_path: Path
+) -> None:
+    interrupted_package(tmp_path / "site", package)
+    done = subprocess.run(
+        [*COMMAND, *(argument.format(tiny_bundle) for argument in arguments)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "site"), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (1, "interrupted\n")

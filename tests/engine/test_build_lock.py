@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -121,3 +122,20 @@ def test_a_file_system_without_locks_is_said_and_no_obstacle(
         assert not held
     assert "it cannot be locked (No locks available)" in heard.messages[0]
     assert "it cannot be locked (No such file or directory)" in heard.messages[1]
+
+
+def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path, heard: Heard) -> None:
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    (tmp_path / ".lock").symlink_to(mine)
+    with build_lock(tmp_path) as held:
+        assert not held
+    assert mine.read_text() == "mine"
+    assert "it cannot be locked (.lock there is a link: delete it)" in heard.messages[0]
+
+
+def test_a_pipe_in_the_place_of_the_lock_is_not_waited_for(tmp_path: Path, heard: Heard) -> None:
+    os.mkfifo(tmp_path / ".lock")
+    with build_lock(tmp_path) as held:
+        assert not held
+    assert "not a regular file" in heard.messages[0]

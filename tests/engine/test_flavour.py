@@ -71,6 +71,13 @@ def test_a_broken_tensorrt_gives_way_to_rtx_with_a_warning(
     assert "TensorRT-RTX 1.7.1.5 is used instead: tensorrt is installed but cannot be imported" in caplog.text
 
 
+def test_a_ctrl_c_during_the_import_is_no_broken_package(package: MakePackage, tmp_path: Path) -> None:
+    package("tensorrt", "try:\n    raise KeyboardInterrupt\nexcept BaseException:\n    raise ImportError('failed')")
+    package("tensorrt_rtx", WORKS.format("1.7.1.5"))
+    with pytest.raises(KeyboardInterrupt):
+        load_flavour(root=tmp_path)
+
+
 def test_without_any_the_broken_one_is_the_news(package: MakePackage, tmp_path: Path) -> None:
     package("tensorrt", "raise OSError('file too short')")
     package("tensorrt_rtx", "raise ModuleNotFoundError('none', name='tensorrt_rtx')")

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import resource
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -42,11 +41,23 @@ def save(store: EngineStore, key: EngineKey = KEY, plan: bytes = b"plan" * 100, 
         return store.save(key, plan, replace(FACTS, created=created or FACTS.created))
 
 
+def find(store: EngineStore, key: EngineKey, least_batch: int | None = None) -> StoredEngine | None:
+    return store.look(key, least_batch=least_batch).engine
+
+
+def reasons(store: EngineStore, key: EngineKey) -> str:
+    """Why nothing serves this key."""
+    lookup = store.look(key)
+    assert lookup.engine is None
+    assert lookup.plan == b""
+    return "\n".join((*lookup.reasons, *lookup.others))
+
+
 def test_a_plan_comes_back_with_all_that_was_said_of_it(store: EngineStore) -> None:
     facts = replace(FACTS, fallback=("conv1", "fc"))
     with store.locked():
         saved = store.save(KEY, b"the plan", facts, checks=(CHECK,))
-    found = store.find(KEY)
+    found = find(store, KEY)
     assert found == saved
     assert found is not None
     assert (found.key, found.facts, found.checks, found.size_bytes) == (KEY, facts, (CHECK,), 8)
@@ -58,10 +69,9 @@ def test_a_plan_comes_back_with_all_that_was_said_of_it(store: EngineStore) -> N
     assert found.path.name.startswith("tensorrt-10.3.0.30-sm87-")
 
 
-def test_an_empty_store_has_nothing_and_makes_no_folder(store: EngineStore, caplog: pytest.LogCaptureFixture) -> None:
-    assert store.find(KEY) is None
+def test_an_empty_store_has_nothing_and_makes_no_folder(store: EngineStore) -> None:
+    assert reasons(store, KEY) == ""
     assert not store.folders[0].exists()
-    assert caplog.text == ""
 
 
 @pytest.mark.parametrize(
@@ -82,22 +92,21 @@ def test_an_empty_store_has_nothing_and_makes_no_folder(store: EngineStore, capl
         (replace(KEY, recipe=RECIPE + 1), f"googlenet_edge's way of building: stored {RECIPE}, here {RECIPE + 1}"),
     ],
 )  # fmt: skip
-def test_the_log_says_which_field_of_the_key_differs(
-    store: EngineStore, wanted: EngineKey, said: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_reason_says_which_field_of_the_key_differs(store: EngineStore, wanted: EngineKey, said: str) -> None:
     path = save(store).path
-    assert store.find(wanted) is None
-    assert f"stored engine {str(path)!r} is not for this: " in caplog.text
-    assert said in caplog.text
+    told = reasons(store, wanted)
+    assert f"stored engine {str(path)!r} is not for this: " in told
+    assert said in told
+    # One that has only other options is in no one's way.
+    assert bool(store.look(wanted).others) == said.removeprefix("option ").startswith(tuple(asdict(BuildOptions())))
 
 
-def test_of_several_engines_the_log_names_the_nearest(store: EngineStore, caplog: pytest.LogCaptureFixture) -> None:
+def test_of_several_engines_the_nearest_is_named(store: EngineStore) -> None:
     save(store, replace(KEY, compute_capability="12.0", device_name="RTX", tensorrt_version="11.4"))
     near = save(store, replace(KEY, tensorrt_version="10.3.0.26"))
-    assert store.find(KEY) is None
-    assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
+    assert reasons(store, KEY) == (
         f"stored engine {str(near.path)!r} is not for this: TensorRT version: stored 10.3.0.26, here 10.3.0.30"
-    ]
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,29 +115,30 @@ def test_of_several_engines_the_log_names_the_nearest(store: EngineStore, caplog
 def test_an_rtx_engine_serves_each_of_its_targets(store: EngineStore, capability: str, *, served: bool) -> None:
     save(store, RTX)
     wanted = replace(RTX, compute_capability=capability, options=BuildOptions())
-    assert (store.find(wanted) is not None) == served
+    assert (find(store, wanted) is not None) == served
 
 
-def test_without_asked_options_the_engine_built_last_is_taken(store: EngineStore) -> None:
-    old = save(store, replace(KEY, options=BuildOptions(max_batch=16)), created="2026-11-22T15:00:00.000000Z")
+def test_without_asked_options_the_smallest_engine_is_taken_and_of_those_the_last(store: EngineStore) -> None:
+    save(store, replace(KEY, options=BuildOptions(opt_batch=4, max_batch=4)), created="2026-11-22T15:00:00.000000Z")
     new = save(store, replace(KEY, options=BuildOptions(max_batch=4)), created="2026-11-22T15:00:00.000001Z")
+    old = save(store, replace(KEY, options=BuildOptions(max_batch=16)), created="2026-11-22T15:00:00.000002Z")
     save(store, replace(KEY, options=BuildOptions(2, 2, 2)), created="2026-11-23T15:00:00.000000Z")
-    assert store.find(KEY) is None
-    assert store.find(KEY, least_batch=1) == new
-    assert store.find(KEY, least_batch=5) == old
-    assert store.find(KEY, least_batch=17) is None
-    assert store.find(replace(KEY, device_name="Thor"), least_batch=1) is None
+    assert find(store, KEY) is None
+    assert find(store, KEY, least_batch=1) == new
+    assert find(store, KEY, least_batch=5) == old
+    assert find(store, KEY, least_batch=17) is None
+    assert find(store, replace(KEY, device_name="Thor"), least_batch=1) is None
 
 
 def test_a_compatible_engine_serves_later_versions_or_other_devices(store: EngineStore) -> None:
     save(store, replace(KEY, options=BuildOptions(version_compatible=True)))
-    assert store.find(replace(KEY, tensorrt_version="10.16.1"), least_batch=1) is not None
-    assert store.find(replace(KEY, tensorrt_version="10.2.0"), least_batch=1) is None
-    assert store.find(replace(KEY, tensorrt_version="11.0.0"), least_batch=1) is None
+    assert find(store, replace(KEY, tensorrt_version="10.16.1"), least_batch=1) is not None
+    assert find(store, replace(KEY, tensorrt_version="10.2.0"), least_batch=1) is None
+    assert find(store, replace(KEY, tensorrt_version="11.0.0"), least_batch=1) is None
     desktop = replace(KEY, compute_capability="8.6", device_name="RTX 3060")
     save(store, replace(desktop, options=BuildOptions(hardware_compatible=True)))
-    assert store.find(replace(desktop, compute_capability="8.9", device_name="RTX 4060"), least_batch=1) is not None
-    assert store.find(replace(desktop, compute_capability="7.5", device_name="RTX 2060"), least_batch=1) is None
+    assert find(store, replace(desktop, compute_capability="8.9", device_name="RTX 4060"), least_batch=1) is not None
+    assert find(store, replace(desktop, compute_capability="7.5", device_name="RTX 2060"), least_batch=1) is None
 
 
 def cut(plan: Path, sidecar: Path) -> None:
@@ -143,6 +153,20 @@ def flip(plan: Path, sidecar: Path) -> None:
 
 def lose(plan: Path, sidecar: Path) -> None:
     plan.unlink()
+
+
+def longer(plan: Path, sidecar: Path) -> None:
+    plan.write_bytes(plan.read_bytes() + b"x")
+
+
+def pipe(plan: Path, sidecar: Path) -> None:
+    plan.unlink()
+    os.mkfifo(plan)
+
+
+def pipe_for_a_sidecar(plan: Path, sidecar: Path) -> None:
+    sidecar.unlink()
+    os.mkfifo(sidecar)
 
 
 def empty_sidecar(plan: Path, sidecar: Path) -> None:
@@ -181,22 +205,64 @@ def no_object(plan: Path, sidecar: Path) -> None:
         (empty_sidecar, "it is damaged: 0 bytes that are no JSON"),
         (cut_sidecar, "it is damaged: 300 bytes that are no JSON"),
         (edit_sidecar, "it is damaged: its contents do not fit its own sha256"),
+        (longer, "got more than 400 bytes: it was altered"),
+        (pipe, "cannot be read: it is a folder, pipe or device, not a regular file"),
+        (pipe_for_a_sidecar, "cannot be used: it is a folder, pipe or device, not a regular file"),
         (huge_sidecar, "it is damaged: got more than 1 MiB"),
         (newer_sidecar, "it is of schema version 2, expected 1"),
         (no_object, "it is damaged: got no integer schema_version"),
     ],
 )
-def test_a_damaged_engine_is_not_found_and_the_log_says_why(
-    store: EngineStore, change: Change, said: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_engine_is_not_found_and_the_reason_is_said(store: EngineStore, change: Change, said: str) -> None:
     path = save(store).path
     change(path, path.with_name(f"{path.name.removesuffix('.plan')}.json"))
-    assert store.find(KEY) is None
-    assert said in caplog.text
-    assert str(path.parent) in caplog.text
+    told = reasons(store, KEY)
+    assert said in told
+    assert str(path.parent) in told
+    if change is pipe:
+        with pytest.raises(OutputError, match=r"not a regular file; delete it, or keep engines in another folder with"):
+            save(store, plan=b"new")
+        path.unlink()
     rebuilt = save(store, plan=b"new")
-    assert store.find(KEY) == rebuilt
+    assert find(store, KEY) == rebuilt
     assert len(names(path.parent)) == 2
+
+
+def test_links_in_the_places_of_an_engine_are_replaced_and_not_followed(store: EngineStore, tmp_path: Path) -> None:
+    path = save(store).path
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    for place in (path, path.with_suffix(".json")):
+        place.unlink()
+        place.symlink_to(mine)
+    saved = save(store)
+    assert mine.read_text() == "mine"
+    assert find(store, KEY) == saved
+    assert not path.is_symlink()
+    path.with_suffix(".json").rename(tmp_path / "record")
+    path.with_suffix(".json").symlink_to(tmp_path / "record")
+    record = (tmp_path / "record").read_bytes()
+    store.record(saved, CHECK)
+    assert (tmp_path / "record").read_bytes() == record
+
+
+def test_what_passed_its_golden_frames_here_goes_first_and_what_missed_them_last(store: EngineStore) -> None:
+    made = {most: save(store, replace(KEY, options=BuildOptions(max_batch=most))) for most in (4, 8, 16)}
+    store.record(made[16], CHECK)
+    store.record(made[4], replace(CHECK, passed=False))
+    order = []
+    for _ in made:
+        found = store.look(KEY, least_batch=1, here=CHECK, skip=lambda engine: engine.key.options.max_batch in order)
+        assert found.engine is not None
+        order.append(found.engine.key.options.max_batch)
+    assert order == [16, 8, 4]
+
+
+def test_a_name_that_is_too_long_is_told_with_a_remedy(tmp_path: Path) -> None:
+    store = EngineStore((tmp_path / ("a" * 300),))
+    assert reasons(store, KEY) == ""
+    with pytest.raises(OutputError, match="File name too long; make it writable, or name another folder"):
+        store.writable()
 
 
 def test_any_flipped_byte_of_a_sidecar_is_found(store: EngineStore) -> None:
@@ -246,7 +312,7 @@ def test_a_golden_check_is_recorded_once_for_each_device_and_driver(store: Engin
     store.record(engine, replace(CHECK, passed=False, detail="off"))
     engine = store.record(engine, CHECK)
     engine = store.record(engine, replace(CHECK, driver_version="13.0"))
-    found = store.find(KEY)
+    found = find(store, KEY)
     assert found == engine
     assert len(engine.checks) == 2
     assert engine.check_like(replace(CHECK, detail="x", date="y", passed=False)) == CHECK
@@ -264,8 +330,8 @@ def test_an_engine_of_an_older_version_makes_room_and_others_stay(store: EngineS
     for key in (older, *kept):
         save(store, key)
     save(store, KEY)
-    assert store.find(older) is None
-    assert [key for key in (*kept, KEY) if store.find(key) is None] == []
+    assert find(store, older) is None
+    assert [key for key in (*kept, KEY) if find(store, key) is None] == []
 
 
 def test_engines_of_another_graph_go_and_files_of_other_people_stay(store: EngineStore) -> None:
@@ -303,7 +369,7 @@ def test_the_folder_is_the_bundles_or_the_cache(tiny_bundle: Path, tmp_path: Pat
     assert with_cache.folders == (cache / bundle.graph_sha256,)
     key = replace(KEY, onnx_sha256=bundle.graph_sha256)
     save(with_fallback, key)
-    assert with_cache.find(key) is not None  # an engine that came with the bundle is used all the same
+    assert find(with_cache, key) is not None  # an engine that came with the bundle is used all the same
     assert save(with_cache, key).path.parent == cache / bundle.graph_sha256
 
 
@@ -318,7 +384,7 @@ def test_where_the_bundle_cannot_be_written_the_fallback_serves(tmp_path: Path) 
     store = EngineStore((inside, fallback))
     engine = save(store)
     assert engine.path.parent == fallback
-    assert store.find(KEY) == engine
+    assert find(store, KEY) == engine
 
 
 def test_where_nothing_can_be_written_one_message_names_all_folders(tmp_path: Path) -> None:
@@ -365,8 +431,8 @@ def test_a_disk_too_full_for_a_plan_leaves_the_former_one_as_it_was(store: Engin
     former = save(store)
     said = save_on_full_disk(store.folders[0], 200_000, 100_000)
     assert said.startswith("engine '")
-    assert "cannot be written: File too large" in said
-    assert store.find(KEY) == former
+    assert "cannot be written: File too large; make room there, or keep engines in another folder with --cache" in said
+    assert find(store, KEY) == former
     assert len(names(store.folders[0])) == 2
 
 

@@ -68,11 +68,12 @@ def test_an_engine_is_built_for_targets_once_and_found_again(bundle: Bundle, fla
     assert files(bundle.path / "engines") == [".json", ".plan"]
 
 
-def test_other_options_are_another_engine_and_the_reason_is_said(bundle: Bundle, flavour: Flavour) -> None:
-    build_into_store(bundle, EngineRequest(flavour, FOR_TWO))
+def test_other_options_are_another_engine_that_stands_beside(bundle: Bundle, flavour: Flavour) -> None:
+    first = build_into_store(bundle, EngineRequest(flavour, FOR_TWO))
     result = build_into_store(bundle, EngineRequest(flavour, BuildOptions(targets=("sm86",), max_batch=2)))
     assert result.built is not None
-    assert "option max_batch: stored 8, here 2" in result.reasons[0]
+    assert result.reasons == ()
+    assert first.engine.path.exists()
 
 
 def test_a_damaged_plan_is_found_before_tensorrt_sees_it_and_built_anew(bundle: Bundle, flavour: Flavour) -> None:

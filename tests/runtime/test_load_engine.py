@@ -22,7 +22,7 @@ from googlenet_edge.engine.progress import BuildProgress
 from googlenet_edge.engine.store import EnginePlaces
 from googlenet_edge.engine.stored import StoredEngine
 from googlenet_edge.errors import BackendError, DeviceError, EngineError
-from googlenet_edge.runtime import engine_source, engines, open_backend, trt_device
+from googlenet_edge.runtime import engines, find_or_build, open_backend, trt_device
 from googlenet_edge.runtime.backend import Outputs
 from googlenet_edge.runtime.engines import EngineRequest, build_into_store
 from googlenet_edge.runtime.open_backend import BackendOptions, OpenedBackend
@@ -104,7 +104,7 @@ def device(tiny_graph_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[D
     monkeypatch.setattr(trt_device, "find_device", device.find)
     monkeypatch.setattr(engines, "find_device", device.find)
     monkeypatch.setattr(engines, "TrtBackend", device.load)
-    monkeypatch.setattr(engine_source, "build_engine", build_for_the_stand_in)
+    monkeypatch.setattr(find_or_build, "build_engine", build_for_the_stand_in)
     yield device
     assert device.open == 0  # whatever happened, each loaded engine was closed
 
@@ -212,11 +212,14 @@ def test_a_stored_plan_that_tensorrt_refuses_is_built_again_once(
     open_and_close(bundle)
     device.refuses = [BackendError("engine: Serialization assertion failed")]
     assert ", built in " in open_and_close(bundle).line
-    assert "is built again, because it cannot be loaded: engine: Serialization assertion failed" in caplog.text
+    said = "cannot be loaded: engine: Serialization assertion failed; an engine is built"
+    assert caplog.text.count(said) == 1
     assert len(device.loads) == 3
 
     device.refuses = [BackendError("one"), BackendError("two")]
-    with pytest.raises(BackendError, match="two"):
+    with pytest.raises(
+        BackendError, match=r"does not load the engine that it has just built, on RTX 3060 .*: two; run on the CPU with"
+    ):
         open_backend.open_backend(bundle)
     device.refuses = [DeviceError("GPU 0: out of memory")]
     with pytest.raises(DeviceError, match="out of memory"):
@@ -232,12 +235,118 @@ def test_building_replaces_a_stored_plan_that_tensorrt_refuses(bundle: Bundle, d
     assert result.built is not None
     assert result.check is not None
     assert result.engine.read() == result.built.plan
+    (reason,) = result.reasons
+    assert reason.endswith("cannot be loaded: engine: Serialization assertion failed")
+
+
+def test_for_a_gpu_that_rtx_is_not_made_for_the_remedy_is_not_to_build_again(bundle: Bundle, device: Device) -> None:
+    device.facts = replace(device.facts, name="H100", compute_capability="9.0")
+    device.refuses = [BackendError("engine: no kernel; build the engine again on this machine with `build`")]
+    with pytest.raises(BackendError) as caught:
+        open_backend.open_backend(bundle)
+    assert "on H100 (compute capability 9.0): engine: no kernel; it is made for compute capabilities" in str(
+        caught.value
+    )
+    assert "build" not in str(caught.value).replace("just built", "")
+
+
+def test_a_rebuilt_engine_that_misses_the_golden_frames_is_not_told_to_be_rebuilt(
+    bundle: Bundle, device: Device
+) -> None:
+    device.offset = 0.01
+    request = EngineRequest(device.flavour, BuildOptions())
+    with pytest.raises(EngineError, match="refused on RTX 3060") as caught:
+        build_into_store(bundle, request, rebuild=True)
+    assert "another version of TensorRT, or the bundle in another precision" in str(caught.value)
+    assert "build the engine again" not in str(caught.value)
+    assert "--rebuild" not in str(caught.value)
+    device.offset = 0.0
+    result = build_into_store(bundle, request)
+    assert "missed its golden frames here: golden frame " in result.reasons[0]
+    again = build_into_store(bundle, request, rebuild=True)
+    assert again.reasons == (f"stored engine {str(result.engine.path)!r} is replaced, as asked for",)
+
+
+def test_with_layer_times_one_golden_frame_is_run_because_there_is_no_classifier(
+    bundle: Bundle, device: Device
+) -> None:
+    open_and_close(bundle)
+    frames = device.frames
+    options = BackendOptions(trt=TrtConfig(profile_layers=True))
+    open_and_close(bundle, options)
+    assert device.frames == frames + 1
+    device.offset = 0.01
+    with pytest.raises(BackendError, match="golden frame 0"):
+        open_backend.open_backend(bundle, options)
+
+
+FULL = "GPU 0 (RTX 3060): out of memory while loading the engine"
+
+
+def test_an_engine_that_does_not_fit_gives_way_to_a_smaller_one(
+    bundle: Bundle, device: Device, caplog: pytest.LogCaptureFixture
+) -> None:
+    def batches() -> list[int]:
+        paths = (bundle.path / "engines").glob("*.json")
+        return sorted(StoredEngine.open(path).key.options.max_batch for path in paths)
+
+    device.refuses = [DeviceError(FULL)]
+    with pytest.raises(DeviceError, match="out of memory"):
+        open_backend.open_backend(bundle, BackendOptions(max_batch=64))
+    assert batches() == [64]
+    device.refuses = [DeviceError(FULL)]
+    assert ", built in " in open_and_close(bundle).line
+    assert batches() == [8, 64]
+    assert "for up to 64 frames, does not fit into the GPU's memory now; engine tensorrt_rtx-" in caplog.text
+    assert "for up to 8, is taken instead" in caplog.text
+
+    caplog.clear()
+    assert "built in" not in open_and_close(bundle).line  # the one that was right here goes first
+    assert caplog.text == ""
+    device.refuses = [DeviceError(FULL)]
+    with pytest.raises(DeviceError, match="out of memory"):  # there is no smaller one, and none is asked for
+        open_backend.open_backend(bundle)
+    device.refuses = [DeviceError(FULL)]
+    open_and_close(bundle, BackendOptions(max_batch=1))  # the remedy that the message names
+    assert batches() == [1, 8, 64]
+    device.refuses = [DeviceError(FULL)] * 2
+    with pytest.raises(DeviceError, match="out of memory"):
+        open_backend.open_backend(bundle, BackendOptions(max_batch=8))
+    device.refuses = [DeviceError("GPU 0 (RTX 3060): failed while loading the engine: launch failed")]
+    with pytest.raises(DeviceError, match="launch failed"):  # says nothing about memory
+        open_backend.open_backend(bundle, BackendOptions(max_batch=64))
+    assert batches() == [1, 8, 64]
+
+
+def test_a_smaller_engine_that_was_refused_is_built_anew(bundle: Bundle, device: Device) -> None:
+    build_into_store(bundle, EngineRequest(device.flavour, BuildOptions(max_batch=64)))
+    device.offset = 0.01
+    with pytest.raises(EngineError, match="refused on"):
+        build_into_store(bundle, EngineRequest(device.flavour, BuildOptions()))
+    device.offset = 0.0
+    device.refuses = [DeviceError(FULL)]
+    assert ", built in " in open_and_close(bundle).line
+
+
+@pytest.mark.parametrize("choice", ["auto", "tensorrt_rtx"])
+def test_a_gpu_number_that_there_is_not_is_an_error_where_there_are_gpus(
+    bundle: Bundle, device: Device, choice: open_backend.BackendChoice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find(ordinal: int) -> DeviceFacts:
+        if ordinal:
+            raise DeviceError(f"GPU: got number {ordinal}")
+        return device.facts
+
+    monkeypatch.setattr(trt_device, "find_device", find)
+    with pytest.raises(DeviceError, match="got number 1"):
+        open_backend.open_backend(bundle, BackendOptions(choice, trt=TrtConfig(device=1)))
 
 
 def test_an_unknown_exception_of_the_library_becomes_one_of_ours(bundle: Bundle, device: Device) -> None:
     device.refuses = [TypeError("incompatible function arguments")]
     with pytest.raises(
-        BackendError, match=r"TensorRT-RTX .* cannot load it: TypeError: incompatible function arguments"
+        BackendError,
+        match=r"TensorRT-RTX .* cannot load it: TypeError: incompatible function arguments; run on the CPU",
     ):
         open_backend.open_backend(bundle)
 
@@ -283,7 +392,7 @@ def test_a_damaged_plan_never_reaches_the_device(
     assert [load[0] == bytes(data) for load in device.loads] == [False, False]
 
 
-def test_the_engine_that_was_built_last_is_run_whatever_its_options(bundle: Bundle, device: Device) -> None:
+def test_a_stored_engine_is_run_whatever_its_options(bundle: Bundle, device: Device) -> None:
     request = EngineRequest(device.flavour, BuildOptions(max_batch=2))
     made = build_into_store(bundle, request).engine
     assert made.path.name in open_and_close(bundle).line
@@ -302,6 +411,7 @@ def test_where_nothing_can_be_stored_the_engine_is_built_each_time_and_a_warning
         assert "an engine that is not stored, built in " in line
         assert "golden frames right" in line
     assert caplog.text.count("the engine will be built each time: engines cannot be kept in ") == 2
+    assert len(caplog.records) == 2  # one each: it is not said again when the plan was built
 
 
 def test_a_record_that_cannot_be_written_costs_only_the_check(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from googlenet_edge.bundle import GoldenFrames
+from googlenet_edge.cli.backend_arguments import MOST_THREADS
 from googlenet_edge.errors import BackendError, InputError
 from googlenet_edge.runtime.backend import Backend
 from googlenet_edge.runtime.ort_backend import OrtBackend, OrtConfig
@@ -143,9 +145,9 @@ def test_a_graph_with_other_names_is_not_taken(tiny_graph_path: Path) -> None:
         OrtBackend(other)
 
 
-@pytest.mark.parametrize("threads", [0, -1, True, 1.5, "2"])
+@pytest.mark.parametrize("threads", [0, -1, True, 1.5, "2", MOST_THREADS + 1, 10**20])
 def test_a_number_of_threads_that_is_none(threads: Any) -> None:
-    with pytest.raises(InputError, match=r"threads: got .*, expected a whole number from 1, or None"):
+    with pytest.raises(InputError, match=r"threads: got .*, expected a whole number from 1 to 1024, or None"):
         OrtConfig(threads=threads)
 
 
@@ -167,3 +169,34 @@ def test_loading_prints_nothing_and_reaches_no_host_package(tiny_bundle: Path) -
     done = subprocess.run([sys.executable, "-c", script, str(tiny_bundle)], check=True, capture_output=True, text=True)
     assert json.loads(done.stdout) == []
     assert done.stderr == ""
+
+
+def test_the_verbs_let_through_as_many_threads_as_it_takes() -> None:
+    assert OrtConfig(threads=MOST_THREADS).threads == MOST_THREADS
+
+
+@pytest.mark.parametrize("cli", [False, True])
+def test_onnx_runtime_leaves_no_telemetry_behind(cli: bool, tiny_graph_path: Path, tmp_path: Path) -> None:
+    first = "from googlenet_edge.cli.main import main; main(['doctor'])" if cli else "pass"
+    code = f"{first}; from googlenet_edge.runtime.ort_backend import OrtBackend; OrtBackend({str(tiny_graph_path)!r})"
+    suppressed = ("ORT_", "CI", "XDG_", "GITHUB_", "TF_BUILD")  # ONNX Runtime collects nothing in some CI systems
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(suppressed)}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**environment, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_graph_whose_path_is_not_utf_8_is_loaded(tiny_graph_path: Path, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.onnx")
+    path.write_bytes(tiny_graph_path.read_bytes())
+    with OrtBackend(path) as backend:
+        assert backend.input.name == "image"
+    with pytest.raises(BackendError, match="No such file"):
+        OrtBackend(tmp_path / os.fsdecode(b"\xe9.onnx"))

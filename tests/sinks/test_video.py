@@ -45,6 +45,18 @@ def test_every_frame_is_in_the_video(make_result: ResultMaker, tmp_path: Path, s
     assert sorted(entry.name for entry in tmp_path.iterdir()) == [path.name]
 
 
+def test_a_link_stays_and_the_file_behind_it_is_replaced(make_result: ResultMaker, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    real, link = tmp_path / "disk" / "real.mp4", tmp_path / "link.mp4"
+    real.write_bytes(b"old")
+    link.symlink_to(real)
+    with VideoSink(link, Annotator()) as sink:
+        sink.emit(*make_result(0, size_px=(320, 240)))
+    assert link.is_symlink()
+    assert len(read(real)[0]) == 1
+    assert [entry.name for entry in (tmp_path / "disk").iterdir()] == ["real.mp4"]
+
+
 def test_an_odd_size_is_made_even(make_result: ResultMaker, tmp_path: Path) -> None:
     path = tmp_path / "odd.mp4"
     with VideoSink(path, Annotator()) as sink:

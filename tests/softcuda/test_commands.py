@@ -135,6 +135,79 @@ def test_the_first_run_builds_and_the_second_does_not(command: Command, tiny_bun
     assert plan.stat().st_mtime_ns == written
 
 
+def test_an_engine_too_large_for_the_gpu_is_no_obstacle_to_later_runs(
+    command: Command, tiny_bundle: Path, pictures: Path
+) -> None:
+    small = {"SOFTCUDA_MEM_MB": "16"}  # 256 frames of 224 x 224 pixels take 39 MB
+    failed = command("run", tiny_bundle, pictures / "red", "--max-batch", "256", **small)
+    assert (failed.code, failed.left) == (1, {})
+    assert "out of memory" in failed.error
+    assert len(plans(tiny_bundle)) == 1
+    first = run_red(command, tiny_bundle, pictures, **small)
+    assert "for up to 256 frames, does not fit into the GPU's memory now" in first.err
+    assert len(plans(tiny_bundle)) == 2
+    second = run_red(command, tiny_bundle, pictures, **small)
+    assert "does not fit" not in second.err
+    assert "built in" not in second.out + second.err
+    assert len(plans(tiny_bundle)) == 2
+
+
+def test_the_remedy_for_a_gpu_that_is_full_works(command: Command, tiny_bundle: Path, pictures: Path) -> None:
+    small = {"SOFTCUDA_MEM_MB": "1"}  # 8 frames take 1.2 MB
+    assert command("build", tiny_bundle).code == 0
+    failed = command("run", tiny_bundle, pictures / "red", **small)
+    assert failed.code == 1
+    assert "or use an engine of a smaller largest batch (--max-batch)" in failed.error
+    run_red(command, tiny_bundle, pictures, "--max-batch", "2", **small)
+    run_red(command, tiny_bundle, pictures, **small)
+
+
+def test_a_gpu_number_that_there_is_not_is_one_error(command: Command, tiny_bundle: Path, pictures: Path) -> None:
+    for arguments in (["run", tiny_bundle, pictures / "red"], ["build", tiny_bundle]):
+        ended = command(*arguments, "--device", "1")
+        assert ended.code == 1
+        assert "got number 1, but this machine has 1, numbered from 0" in ended.error
+    assert plans(tiny_bundle) == []
+
+
+def test_build_says_why_it_built_again(command: Command, tiny_bundle: Path) -> None:
+    first = command("build", tiny_bundle, STANDIN_VERSION="10.3.0.26")
+    assert "was: " not in first.out
+    again = command("build", tiny_bundle)
+    (told,) = [line for line in again.out.splitlines() if line.startswith("was: ")]
+    assert told.endswith("TensorRT version: stored 10.3.0.26, here 10.3.0.30")
+    assert again.err == ""
+    assert "was: " not in command("build", tiny_bundle, "--max-batch", "2").out
+    rebuilt = command("build", tiny_bundle, "--rebuild", STANDIN_ERROR="0.01")
+    assert "refused on Software CUDA device" in rebuilt.error
+    assert "--rebuild" not in rebuilt.error
+
+
+def test_names_are_printed_without_what_a_terminal_obeys(command: Command, tiny_bundle: Path) -> None:
+    named = tiny_bundle.with_name("red\x1b[31m\x07")
+    tiny_bundle.rename(named)
+    built = command("build", named)
+    assert built.code == 0
+    assert "\x1b" not in built.out
+    assert "\x07" not in built.out
+    assert "/red\ufffd[31m\ufffd/engines/" in built.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--workspace", "999999999999G"], 2, "expected 1 MiB to 16 TiB"),
+        (["--cache", "a" * 300], 1, "File name too long; make it writable, or name another folder with --cache"),
+    ],
+)
+def test_what_cannot_be_is_one_error_with_a_remedy(
+    command: Command, tiny_bundle: Path, arguments: list[str], code: int, said: str
+) -> None:
+    ended = command("build", tiny_bundle, *arguments)
+    assert ended.code == code
+    assert said in ended.error
+
+
 STALE = {
     "TensorRT": ({"STANDIN_VERSION": "10.3.0.26"}, "10.3.0.26", "10.3.0.30"),
     "compute capability": ({"SOFTCUDA_CC": "87"}, "8.7", "8.6"),

@@ -198,7 +198,7 @@ def test_zero_copy_where_the_gpu_cannot_is_refused(
 
 
 def test_a_gpu_that_is_not_there_is_refused(plan: bytes, flavour: Flavour) -> None:
-    with pytest.raises(DeviceError, match="GPU 3: got 1 GPUs, expected a number below that"):
+    with pytest.raises(DeviceError, match="GPU: got number 3, but this machine has 1, numbered from 0"):
         TrtBackend(plan, flavour, TrtConfig(device=3))
 
 

@@ -1,4 +1,4 @@
-"""Where a bundle's engine comes from: the store, or a build whose result goes into the store."""
+"""From a bundle to a plan: found in the store, or built and put there. Nothing is loaded onto the device here."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from googlenet_edge import __version__
 from googlenet_edge.engine.build import BuildSettings, BuiltEngine, build_engine
 from googlenet_edge.engine.key import EngineKey
 from googlenet_edge.engine.sidecar import BuildFacts
-from googlenet_edge.engine.store import EnginePlaces, EngineStore
+from googlenet_edge.engine.store import EnginePlaces, EngineStore, Lookup
 from googlenet_edge.engine.timing_cache import timing_cache_path
 from googlenet_edge.errors import BundleError, EngineError, OutputError
-from googlenet_edge.runtime.golden_record import unproved, utc_now
+from googlenet_edge.runtime.golden_record import missed_before, unproved, utc_now
 from googlenet_edge.runtime.trt_device import PrimaryContext, device_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
+    from pathlib import Path
 
     from googlenet_edge.bundle import Bundle
     from googlenet_edge.engine.flavour import Flavour
@@ -56,7 +57,9 @@ class Obtained:
     built: BuiltEngine | None
     """None: it was in the store."""
     reasons: tuple[str, ...]
-    """Why what was stored before did not serve."""
+    """Why what was stored before did not serve; nothing of engines that only have other options, and stay."""
+    options: BuildOptions
+    """What it was built with."""
 
     @property
     def name(self) -> str:
@@ -79,80 +82,115 @@ class EngineSource:
         self.key = _key(bundle, request, device)
         self.here = None if device is None else unproved(device, request.flavour, bundle)
         """A golden check of this device that is still to be made."""
-        self._bundle, self._request, self._device = bundle, request, device
+        self.bundle, self.request, self._device = bundle, request, device
 
-    def obtain(self, usable: Callable[[StoredEngine], bool], *, must_store: bool = False) -> Obtained:
-        """Return the engine from the store if it is ``usable``, else build it.
+    def obtain(self, unusable: Callable[[StoredEngine], str], *, must_store: bool = False) -> Obtained:
+        """Return the engine from the store, or build one where ``unusable`` says why that one will not do.
 
         Two processes do not build the same engine: the second one waits, and finds the first one's. With ``must_store``
         :class:`OutputError` is raised, before building where possible, if the engine cannot be stored; else a warning
         says so.
         """
-        found, _, _ = self._find(usable)
-        if found is not None:
+        found = self._find(unusable)
+        if isinstance(found, Obtained):
             return found
+        with self._locked(must_store=must_store) as store:
+            # Another process may have built it while this one waited.
+            found = self._find(unusable)
+            if isinstance(found, Obtained):
+                return found
+            # Who must have it stored asked for a build, and tells the reasons in its own way.
+            level = logging.INFO if must_store else logging.WARNING
+            for reason in (*found.reasons, *found.others):
+                _logger.log(level, "%s; an engine is built", reason)
+            return self._build(found, store, must_store=must_store)
+
+    def obtain_smaller(self, large: Obtained, tried: Collection[Path]) -> Obtained | None:
+        """Return an engine that may fit where ``large`` did not: a stored one that takes no more frames at once.
+
+        Else one that is built, if what is asked for is less than what ``large`` takes. None if there is nothing to try;
+        ``tried`` are those that were.
+        """
+        request, most = self.request, large.options.max_batch
+        if request.least_batch is None:
+            return None
+
+        def skip(engine: StoredEngine) -> bool:
+            missed = self.here is not None and missed_before(engine, self.here) is not None
+            return missed or engine.path in tried or engine.key.options.max_batch > most
+
+        def look() -> Obtained | None:
+            lookup = self.store.look(self.key, least_batch=request.least_batch, here=self.here, skip=skip)
+            return None if lookup.engine is None else _stored(lookup, lookup.engine)
+
+        least = request.options.max_batch
+        if (found := look()) is not None:
+            return found
+        if least >= most:
+            return None
+        options = replace(large.options, min_batch=1, opt_batch=min(large.options.opt_batch, least), max_batch=least)
+        with self._locked(must_store=False) as store:
+            return look() or self._build(Lookup(None, b"", (), options=options), store, must_store=False)
+
+    def _find(self, unusable: Callable[[StoredEngine], str]) -> Obtained | Lookup:
+        """Return the engine, or why there is none and the options of one that was nearly right."""
+        lookup = self.store.look(self.key, least_batch=self.request.least_batch, here=self.here)
+        if lookup.engine is None:
+            return lookup
+        why = unusable(lookup.engine)
+        if not why:
+            return _stored(lookup, lookup.engine)
+        reason = f"stored engine {str(lookup.engine.path)!r} {why}"
+        return Lookup(None, b"", (*lookup.reasons, reason), options=lookup.engine.key.options)
+
+    @contextlib.contextmanager
+    def _locked(self, *, must_store: bool) -> Iterator[EngineStore | None]:
+        """Hold the store's lock, and give the store; None, after a warning, if it cannot be written."""
         try:
             self.store.writable()
         except OutputError as error:
             if must_store:
                 raise
             _logger.warning("the engine will be built each time: %s", error)
-            lock: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
-        else:
-            lock = self.store.locked(stop=self._request.settings.stop)
-        with lock:
-            # Another process may have built it while this one waited.
-            found, reasons, options = self._find(usable)
-            return found or self._build(reasons, options, must_store=must_store)
+            yield None
+            return
+        with self.store.locked(stop=self.request.settings.stop):
+            yield self.store
 
-    def _find(
-        self, usable: Callable[[StoredEngine], bool]
-    ) -> tuple[Obtained | None, tuple[str, ...], BuildOptions | None]:
-        """Return the engine, or why there is none and the options of one that was nearly right."""
-        lookup = self.store.look(self.key, least_batch=self._request.least_batch, here=self.here)
-        if lookup.engine is None:
-            return None, lookup.reasons, lookup.options
-        if usable(lookup.engine):
-            return Obtained(lookup.plan, lookup.engine, None, ()), (), None
-        reason = f"stored engine {str(lookup.engine.path)!r} is to be replaced"
-        return None, (*lookup.reasons, reason), lookup.engine.key.options
-
-    def _build(self, reasons: tuple[str, ...], options: BuildOptions | None, *, must_store: bool) -> Obtained:
-        for reason in reasons:  # who must have it stored asked for a build, and tells the reasons in its own way
-            _logger.log(logging.INFO if must_store else logging.WARNING, "%s; an engine is built", reason)
-        request, key = self._request, self.key
-        if options is not None and request.least_batch is not None:
+    def _build(self, lookup: Lookup, store: EngineStore | None, *, must_store: bool) -> Obtained:
+        request, key = self.request, self.key
+        if lookup.options is not None and request.least_batch is not None:
             # Whoever built it chose these options: a new TensorRT shall not bring back the defaults.
-            key = replace(key, options=replace(options, targets=request.options.targets))
+            key = replace(key, options=replace(lookup.options, targets=request.options.targets))
         built = build_engine(request.flavour, self._graph(), key.options, settings=self._settings())
         for note in built.notes:
             _logger.info("%s", note)
-        facts = BuildFacts(built.seconds, utc_now(), __version__, tuple(built.fallback))
-        try:
-            engine = self.store.save(key, built.plan, facts)
-        except OutputError as error:
-            if must_store:
-                raise
-            _logger.warning("the engine is built again the next time, because it cannot be stored: %s", error)
-            return Obtained(built.plan, None, built, reasons)
-        return Obtained(built.plan, engine, built, reasons)
+        engine = None
+        if store is not None:
+            try:
+                engine = store.save(key, built.plan, BuildFacts(built.seconds, utc_now(), __version__, built.fallback))
+            except OutputError as error:
+                if must_store:
+                    raise
+                _logger.warning("the engine is built again the next time, because it cannot be stored: %s", error)
+        return Obtained(built.plan, engine, built, lookup.reasons, key.options)
 
     def _graph(self) -> bytes:
         """Read the graph; it may have changed since the bundle was opened, and the key is of that one."""
         try:
-            graph = self._bundle.graph_path.read_bytes()
+            graph = self.bundle.graph_path.read_bytes()
         except OSError as error:
-            raise BundleError(f"graph {str(self._bundle.graph_path)!r}: cannot be read: {error.strerror}") from error
+            raise BundleError(f"graph {str(self.bundle.graph_path)!r}: cannot be read: {error.strerror}") from error
         sha256 = hashlib.sha256(graph).hexdigest()
-        if sha256 != self._bundle.graph_sha256:
+        if sha256 != self.bundle.graph_sha256:
             raise BundleError(
-                f"graph {str(self._bundle.graph_path)!r}: got sha256 {sha256}, expected {self._bundle.graph_sha256}: "
+                f"graph {str(self.bundle.graph_path)!r}: got sha256 {sha256}, expected {self.bundle.graph_sha256}: "
                 "it was altered since the bundle was opened; start again"
             )
         return graph
 
     def _settings(self) -> BuildSettings:
-        settings, places, flavour = self._request.settings, self._request.places, self._request.flavour
+        settings, places, flavour = self.request.settings, self.request.places, self.request.flavour
         if self._device is None:
             return settings
         if self._device.ordinal != 0:
@@ -160,6 +198,10 @@ class EngineSource:
         if settings.timing_cache is None and places.scratch is not None and flavour.has_timing_cache:
             settings = replace(settings, timing_cache=timing_cache_path(places.scratch, flavour, self._device.name))
         return settings
+
+
+def _stored(lookup: Lookup, engine: StoredEngine) -> Obtained:
+    return Obtained(lookup.plan, engine, None, (), engine.key.options)
 
 
 def _key(bundle: Bundle, request: EngineRequest, device: DeviceFacts | None) -> EngineKey:
