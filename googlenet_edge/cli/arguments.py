@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from googlenet_edge.errors import UsageError
 
-__all__ = ["check_outside", "path_argument", "whole_number"]
+if TYPE_CHECKING:
+    from googlenet_edge.engine.flavour import FlavourName
+
+__all__ = ["FLAVOURS", "check_outside", "flavour_name", "path_argument", "whole_number"]
+
+FLAVOURS: Mapping[str, FlavourName | None] = {"auto": None, "tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
+"""What ``--flavour`` takes; None: the one that there is."""
 
 _MOST = 2**31 - 1
 
@@ -34,6 +41,16 @@ def path_argument(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("got '', expected a path; an unset variable in a script?")
     return Path(text)
+
+
+def flavour_name(flavour: str, targets: Sequence[str], dla: int | None = None) -> FlavourName | None:
+    """Return which TensorRT shall build: targets are TensorRT-RTX's, and a DLA is TensorRT's, whatever is installed."""
+    name = FLAVOURS[flavour]
+    if name is None and targets:
+        return "tensorrt_rtx"
+    if name is None and dla is not None:
+        return "tensorrt"
+    return name
 
 
 def check_outside(bundle: Path, places: Mapping[str, Path | None]) -> None:

@@ -8,20 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from googlenet_edge.cli.arguments import check_outside, path_argument, whole_number
+from googlenet_edge.cli.arguments import FLAVOURS, check_outside, flavour_name, path_argument, whole_number
 from googlenet_edge.cli.plain import printable
 from googlenet_edge.errors import EngineError, UsageError
 
 if TYPE_CHECKING:
     from googlenet_edge.bundle import Bundle
     from googlenet_edge.cli.build_display import BuildDisplay
-    from googlenet_edge.engine.flavour import Flavour, FlavourName
+    from googlenet_edge.engine.flavour import Flavour
     from googlenet_edge.engine.options import BuildOptions
     from googlenet_edge.runtime.engines import EngineRequest, StoreResult
 
 __all__ = ["configure", "run"]
 
-FLAVOURS: dict[str, FlavourName | None] = {"auto": None, "tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 UNITS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
 NO_TIMING_CACHE = Path("none")
 
@@ -106,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output is not None:
         check_writable(arguments.output, what="engine")
     bundle = Bundle.open(arguments.bundle)
-    flavour = load_flavour(_flavour_name(arguments))
+    flavour = load_flavour(flavour_name(arguments.flavour, arguments.target, arguments.dla))
     if options.dla_core is not None and flavour.dla == "calibration cache":
         raise _needs_cache(bundle, flavour, options)
     check_supported(flavour, options)  # before anything is said about a GPU that is missing
@@ -144,16 +143,6 @@ def _bytes(text: str) -> int:
     if found is None:
         raise UsageError(f"--workspace: got {text!r}, expected a size such as 512M or 1G")
     return int(found.group(1)) << UNITS[found.group(2)]
-
-
-def _flavour_name(arguments: argparse.Namespace) -> FlavourName | None:
-    """Targets are TensorRT-RTX's, and a DLA is TensorRT's, whatever else is installed."""
-    name = FLAVOURS[arguments.flavour]
-    if name is None and arguments.target:
-        return "tensorrt_rtx"
-    if name is None and arguments.dla is not None:
-        return "tensorrt"
-    return name
 
 
 def _needs_cache(bundle: Bundle, flavour: Flavour, options: BuildOptions) -> EngineError | UsageError:

@@ -7,20 +7,19 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from googlenet_edge.cli.arguments import check_outside, path_argument
+from googlenet_edge.cli.arguments import FLAVOURS, check_outside, flavour_name, path_argument
 from googlenet_edge.errors import GoogLeNetEdgeError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from googlenet_edge.bundle import Bundle
-    from googlenet_edge.engine.flavour import Flavour, FlavourName
+    from googlenet_edge.engine.flavour import Flavour
     from googlenet_edge.engine.layer_report import EngineReport
     from googlenet_edge.engine.options import BuildOptions
 
 __all__ = ["configure", "run"]
 
-FLAVOURS: dict[str, FlavourName | None] = {"auto": None, "tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 PRECISIONS = ("fp32", "fp16", "int8")
 DEFAULT_TARGET = "8.6"
 """Where no GPU is: what most GeForce cards since 2020 can run."""
@@ -138,8 +137,7 @@ def _build(arguments: argparse.Namespace, bundles: Sequence[Bundle]) -> tuple[li
     from googlenet_edge.engine.layer_survey import survey_bundle
 
     options = _options(arguments)
-    # Targets are TensorRT-RTX's, whatever else is installed.
-    flavour = load_flavour(FLAVOURS[arguments.flavour] or ("tensorrt_rtx" if arguments.target else None))
+    flavour = load_flavour(flavour_name(arguments.flavour, arguments.target))
     notes = []
     if flavour.has_targets and not options.targets:
         options, note = _target_here(arguments, flavour)
