@@ -160,8 +160,8 @@ def _check(path: str) -> None:
         raise SourceError(f"{path}: delivers no video ({device.name}: perhaps a metadata node); {_known_cameras()}")
     if device.driver == "tegra-video":
         raise SourceError(
-            f"{path}: a CSI camera ({device.name}), whose raw sensor data V4L2 hands over undeveloped; it needs "
-            f"GStreamer's nvarguscamerasrc. Serve it as rtsp:// from such a pipeline, or use a USB camera"
+            f"{path}: a CSI camera ({device.name}), whose raw sensor data V4L2 hands over undeveloped; open it as "
+            f"csi:0, which uses GStreamer's nvarguscamerasrc (csi:1 for the second sensor)"
         )
 
 

@@ -28,7 +28,8 @@ _logger = logging.getLogger(__name__)
 
 SOURCES_HELP = (
     "a camera (0, 1, ... or /dev/videoN), a video file, an image, a folder or quoted glob of images, "
-    "http:// or https:// (MJPEG or a video), rtsp:// or rtsps://, or demo:"
+    "http:// or https:// (MJPEG or a video), rtsp:// or rtsps://, csi:N (a Jetson's CSI camera), "
+    "'gst: PIPELINE' (GStreamer, up to raw video), or demo:"
 )
 """The forms of a source URI, for help texts and messages."""
 
@@ -74,9 +75,9 @@ def open_source(
     """Open a frame source.
 
     ``uri`` is a camera (``0``, ``/dev/video0``), a video file, an image, a folder or glob of images, ``http://``,
-    ``https://``, ``rtsp://``, ``rtsps://`` or ``demo:``; a path object is always a file or folder. Cameras, endless
-    network streams, and whatever is given ``options.fps``, are live: the newest frame is handed out, older ones are
-    dropped and counted.
+    ``https://``, ``rtsp://``, ``rtsps://``, ``csi:0``, ``gst: PIPELINE`` or ``demo:``; a path object is always a file
+    or folder. Cameras, endless network streams and pipelines, and whatever is given ``options.fps``, are live: the
+    newest frame is handed out, older ones are dropped and counted.
 
     Raises :class:`~googlenet_edge.errors.SourceError` where the source cannot be opened and
     :class:`~googlenet_edge.errors.UsageError` where there is no such kind of source, or it has no such option.
@@ -95,6 +96,8 @@ def open_source(
         return _open_camera(text, options, clock)
     if scheme == "demo":
         return _open_demo(text, options, clock)
+    if scheme in ("gst", "csi"):
+        return _open_gstreamer(text, scheme, options, clock)
     if scheme in ("http", "https", "rtsp", "rtsps"):
         return _open_network(text, options, clock)
     if scheme == "file" and not Path(text).exists():
@@ -158,6 +161,28 @@ def _open_network(uri: str, options: SourceOptions, clock: Clock) -> Source:
 
     # Asking the server why it did not work takes time on top: three questions at most.
     timeouts = Timeouts(open_ms=options.open_timeout_ms + 3000 * PROBE_TIMEOUT_S, read_ms=options.read_timeout_ms)
+    return LiveSource(grabber, description=description, timeouts=timeouts, every_frame=options.every_frame, clock=clock)
+
+
+def _open_gstreamer(uri: str, scheme: str, options: SourceOptions, clock: Clock) -> Source:
+    from googlenet_edge.capture.gst_text import csi_pipeline, hide_secrets, split_pipeline
+    from googlenet_edge.capture.gstreamer import STOP_S, GstGrabber
+
+    if scheme == "csi":
+        description, pipeline = uri, csi_pipeline(uri, options)
+        _refuse(description, "a CSI camera", options, "loop", "fourcc")
+    else:
+        pipeline = uri.partition(":")[2].strip()
+        split_pipeline(pipeline)
+        description = f"gst: {hide_secrets(pipeline)}"
+        _refuse(description, "a GStreamer pipeline", options, "size_px", "fps", "loop", "fourcc")
+
+    def grabber(stop: threading.Event) -> Grabber:
+        return GstGrabber(pipeline, options, description=description, stop=stop, clock=clock)
+
+    # Before the grabber says what was wrong, it ends the process: by an interrupt, then by force.
+    ending_ms = 2000 * STOP_S
+    timeouts = Timeouts(open_ms=options.open_timeout_ms + ending_ms, read_ms=options.read_timeout_ms + ending_ms)
     return LiveSource(grabber, description=description, timeouts=timeouts, every_frame=options.every_frame, clock=clock)
 
 
