@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, TextIO
 from googlenet_edge.atomic import check_writable
 from googlenet_edge.cli.arguments import check_outside
 from googlenet_edge.cli.run_arguments import configure
-from googlenet_edge.errors import OutputError, UsageError
+from googlenet_edge.errors import InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from googlenet_edge.bundle import Bundle
     from googlenet_edge.capture.source import Source
+    from googlenet_edge.sinks.label_events import EventConfig
     from googlenet_edge.sinks.sink import Sink
     from googlenet_edge.stream import StreamReport
 
@@ -62,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         loop=arguments.loop,
         fourcc=arguments.fourcc,
     )
-    text = sys.stderr if arguments.jsonl == _STANDARD_OUTPUT else sys.stdout
+    text = _text_stream(arguments)
     bundle = Bundle.open(arguments.bundle)
     backend = open_from_arguments(arguments, bundle)
     with Classifier(bundle, backend=backend.backend) as classifier, open_source(arguments.source, options) as source:
@@ -122,21 +123,51 @@ def _open_sinks(
         from googlenet_edge.sinks.jsonl import JsonLinesSink
 
         sinks.append(stack.enter_context(JsonLinesSink(arguments.jsonl, truth_labels=source.labels)))
+    if arguments.events is not None:
+        from googlenet_edge.sinks.events import EventsSink
+
+        sinks.append(stack.enter_context(EventsSink(arguments.events, _event_config(arguments))))
     if not arguments.quiet:
         from googlenet_edge.sinks.terminal import TerminalSink
 
-        text: TextIO = sys.stderr if arguments.jsonl == _STANDARD_OUTPUT else sys.stdout
-        sinks.append(stack.enter_context(TerminalSink(text)))
+        sinks.append(stack.enter_context(TerminalSink(_text_stream(arguments))))
     return sinks
+
+
+def _text_stream(arguments: argparse.Namespace) -> TextIO:
+    """Return where text for people goes: standard error where standard output carries JSON lines."""
+    return sys.stderr if _STANDARD_OUTPUT in (arguments.jsonl, arguments.events) else sys.stdout
+
+
+def _event_config(arguments: argparse.Namespace) -> EventConfig:
+    """Return when labels appear and leave. Raises :class:`UsageError` where the options do not fit together."""
+    from googlenet_edge.sinks.label_events import EventConfig
+
+    try:
+        config = EventConfig(
+            appear_probability=arguments.appear,
+            leave_probability=arguments.leave,
+            appear_ms=arguments.appear_ms,
+            leave_ms=arguments.leave_ms,
+            gap_ms=arguments.gap_ms,
+        )
+        config.check_top_k(arguments.top_k)
+    except InputError as error:
+        raise UsageError(f"--events: {error}") from error
+    return config
 
 
 def _check_outputs(arguments: argparse.Namespace) -> None:
     """Find out before the run what would fail after it: an hour's measurements must not be lost to a typing error."""
     if arguments.samples and arguments.report is None:
         raise UsageError("--samples: got no --report FILE, expected one; the samples are written beside it")
+    if arguments.events is not None:
+        _event_config(arguments)
+        if arguments.events == arguments.jsonl == _STANDARD_OUTPUT:
+            raise UsageError("--events: got -, which is also --jsonl; expected a file for one of them")
     outputs: dict[str, Path | None] = {"--video": arguments.video, "--report": arguments.report}
-    if arguments.jsonl is not None and arguments.jsonl != _STANDARD_OUTPUT:
-        outputs["--jsonl"] = Path(arguments.jsonl)
+    lines = {"--jsonl": arguments.jsonl, "--events": arguments.events}
+    outputs |= {option: Path(name) for option, name in lines.items() if name not in (None, _STANDARD_OUTPUT)}
     if arguments.samples:
         from googlenet_edge.latency.report import samples_path
 
@@ -153,7 +184,7 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
         source = Path(arguments.source)
         if _exists(source) and place == Path(os.path.realpath(source)):
             raise UsageError(f"{option}: got {path}, which is the source; expected another name")
-        if option != "--jsonl":  # that one is opened before the first frame, and may be a pipe or a device
+        if option not in lines:  # those are opened before the first frame, and may be pipes or devices
             check_writable(path, what=option)
 
 

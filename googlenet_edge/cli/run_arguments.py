@@ -59,6 +59,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE|-",
         help="one JSON object a frame; with - on standard output, and all other text on standard error",
     )
+    outputs.add_argument(
+        "--events", type=_jsonl, metavar="FILE|-", help="one JSON object when a label appears, and one when it leaves"
+    )
     outputs.add_argument("--video", type=path_argument, metavar="FILE", help="annotated video: .mp4, .mkv or .avi")
     outputs.add_argument("--window", action="store_true", help="show the annotated frames; q or Esc ends the run")
     outputs.add_argument(
@@ -70,6 +73,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="with --report: write each frame's time points to REPORT-samples.csv beside it",
     )
     outputs.add_argument("--quiet", action="store_true", help="no live line and no table; errors only")
+
+    events = parser.add_argument_group("with --events: when a label appears and leaves")
+    for name, default, text in (
+        ("appear", 0.6, "probability from which a label appears"),
+        ("leave", 0.4, "probability below which it leaves"),
+    ):
+        events.add_argument(
+            f"--{name}", type=_probability, default=default, metavar="P", help=f"{text} (default: %(default)s)"
+        )
+    for name, smallest, milliseconds, text in (
+        ("appear-ms", 0, 200, "a label appears after this time at --appear or more"),
+        ("leave-ms", 0, 500, "it leaves after this time below --leave"),
+        ("gap-ms", 1, 2000, "all labels leave where no frame came for longer than this"),
+    ):
+        events.add_argument(
+            f"--{name}",
+            type=whole_number(smallest),
+            default=milliseconds,
+            metavar="MS",
+            help=f"{text} (default: %(default)s)",
+        )
 
     source = parser.add_argument_group("the source")
     source.add_argument("--size", type=_size, metavar="WxH", help="frame size to ask for")
@@ -116,6 +140,10 @@ def _seconds(text: str) -> float:
 
 def _rate(text: str) -> float:
     return _number(text, 1000, "frames per second")
+
+
+def _probability(text: str) -> float:
+    return _number(text, 1, "a probability")
 
 
 def _region(text: str) -> object:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from googlenet_edge.errors import OutputError
+from googlenet_edge.sinks.lines import LineFile
 from googlenet_edge.sinks.sink import Sink
 from googlenet_edge.types import Frame, Prediction
 
@@ -25,55 +22,17 @@ class JsonLinesSink(Sink):
 
     def __init__(self, target: Path | str, *, truth_labels: Sequence[str] | None = None) -> None:
         """Open the output. ``truth_labels`` name the source's class ids. Raises :class:`OutputError`."""
-        self._target = "standard output" if str(target) == "-" else str(target)
         self._truth_labels = truth_labels
-        self._descriptor: int | None = None
-        try:
-            if str(target) == "-":
-                # A copy of the descriptor: sys.stdout's buffer stays empty, so nothing is left to fail at exit.
-                self._descriptor = os.dup(1)
-            else:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0)
-                self._descriptor = os.open(target, flags, 0o666)
-        except OSError as error:
-            raise self._failure(error) from error
+        self._file = LineFile(target, what="JSON lines")
 
     def emit(self, frame: Frame, prediction: Prediction) -> None:
         """Write one line. Raises :class:`OutputError`."""
-        if self._descriptor is None:
-            raise OutputError(f"JSON lines: {self._target} is closed")
-        text = (
-            json.dumps(json_object(frame, prediction, self._truth_labels), ensure_ascii=False, allow_nan=False) + "\n"
-        )
-        # A file name that is not UTF-8 has lone surrogates in Python; "backslashreplace" makes them JSON escapes.
-        rest = memoryview(text.encode("utf-8", "backslashreplace"))
-        try:
-            while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
-        except OSError as error:
-            raise self._failure(error) from error
+        document = json_object(frame, prediction, self._truth_labels)
+        self._file.write(json.dumps(document, ensure_ascii=False, allow_nan=False))
 
     def close(self) -> None:
         """Close the output."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            try:
-                os.close(descriptor)
-            except OSError as error:  # some file systems report a full disk only here
-                raise self._failure(error) from error
-
-    def __del__(self) -> None:
-        with contextlib.suppress(OSError, AttributeError):
-            if self._descriptor is not None:
-                os.close(self._descriptor)
-
-    def _failure(self, error: OSError) -> OutputError:
-        if error.errno == errno.EPIPE:
-            return OutputError(f"JSON lines: the program that read {self._target} has closed it; the run ends here")
-        return OutputError(
-            f"JSON lines: cannot write {self._target}: {error.strerror}; "
-            "name a file in a folder that exists, that you may write to and that has room"
-        )
+        self._file.close()
 
 
 def json_object(frame: Frame, prediction: Prediction, truth_labels: Sequence[str] | None = None) -> dict[str, object]:

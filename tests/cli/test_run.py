@@ -99,6 +99,20 @@ def test_results_on_standard_output_are_alone_there(
     assert "frame limit after 15 frames" in captured.err
 
 
+def test_events_say_when_a_label_appears_and_leaves(
+    run: Callable[..., int], tiny_bundle: Path, video: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tiny_bundle, video, "--threads", 1, "--appear-ms", 0, "--events", "-") == 0
+    captured = capfd.readouterr()
+    events = [json.loads(line) for line in captured.out.splitlines()]
+    assert [(event["event"], event["reason"], event["label"]) for event in events] == [
+        ("appeared", None, "red"),
+        ("left", "end", "red"),
+    ]
+    assert (events[1]["first_sequence"], events[1]["last_sequence"]) == (0, 39)
+    assert "end of stream after 40 frames" in captured.err
+
+
 def test_tensorrt_without_a_gpu_is_an_error_before_the_source_is_opened(
     run: Callable[..., int], tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,6 +180,11 @@ def test_a_truncated_video_gives_the_report_and_the_error(
         (["--report", "."], OutputError, "--report"),
         (["--report", "/dev/null"], OutputError, "regular file"),
         (["--jsonl", "missing/r.jsonl"], OutputError, "cannot write"),
+        (["--events", "missing/e.jsonl"], OutputError, "cannot write"),
+        (["--events", "red.avi"], UsageError, "which is the source"),
+        (["--events", "-", "--jsonl", "-"], UsageError, "which is also --jsonl"),
+        (["--events", "e.jsonl", "--leave", "0.9"], UsageError, "leave not above appear"),
+        (["--events", "e.jsonl", "--top-k", "1"], UsageError, "best 1 labels"),
         (["--video", "a.gif"], UsageError, "expected one of .mp4"),
         (["--video", "red.avi"], UsageError, "which is the source"),
         (["--video", "a.mp4", "--report", "a.mp4"], UsageError, "which is also --video"),
