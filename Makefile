@@ -11,11 +11,12 @@ VENV310 := .venv-py310
 BIN := $(VENV)/bin
 # The device side's tests, which need neither torch nor onnx; the rest of tests/ needs the export's packages.
 DEVICE_TESTS := $(wildcard tests/bundle tests/capture tests/demo tests/engine tests/evaluation tests/latency \
-	tests/runtime tests/sinks tests/stream tests/cli/test_backend_arguments.py tests/cli/test_bench.py \
-	tests/cli/test_build.py tests/cli/test_doctor.py tests/cli/test_eval.py tests/cli/test_layers.py tests/cli/test_main.py \
-	tests/cli/test_run.py tests/test_atomic.py tests/test_doctor.py tests/test_imports.py tests/test_stream.py)
+	tests/runtime tests/sinks tests/stream tests/streams tests/cli/test_backend_arguments.py tests/cli/test_bench.py \
+	tests/cli/test_build.py tests/cli/test_doctor.py tests/cli/test_eval.py tests/cli/test_journal.py tests/cli/test_layers.py \
+	tests/cli/test_main.py tests/cli/test_notify.py tests/cli/test_run*.py tests/test_atomic.py tests/test_doctor.py \
+	tests/test_imports.py tests/test_stream.py)
 REQUIREMENTS := pyproject.toml $(wildcard constraints/*.txt)
-SHELL_SCRIPTS := $(wildcard .ci/run tools/*.sh tools/*/*.sh tests/softcuda/*/*.sh)
+SHELL_SCRIPTS := $(wildcard .ci/run tools/*.sh tools/*/*.sh tests/softcuda/*/*.sh tests/capture/*/*/*.sh)
 CONTAINER_FILES := $(wildcard tools/*/Dockerfile*)
 
 .DEFAULT_GOAL := help
@@ -76,7 +77,7 @@ test-py310:
 		PYTHON="$$python310" PIP_ARGS="$(PIP_ARGS)" sh tools/make_venv.sh $(VENV310) cpu,test; touch "$$stamp"; \
 	fi; \
 	echo "== the device side's tests on $$($(VENV310)/bin/python -V)"; \
-	$(VENV310)/bin/python -m pytest $(DEVICE_TESTS)
+	$(VENV310)/bin/python -m pytest $(DEVICE_TESTS) -m "not slow"
 
 # The real pycuda and cuda-bindings on the software CUDA driver of tests/softcuda, in a process of their own: NVIDIA's
 # libraries, which other tests load, must not meet that driver.

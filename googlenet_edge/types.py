@@ -25,6 +25,7 @@ __all__ = [
     "Interpolation",
     "NodeRow",
     "Normalization",
+    "Outages",
     "Prediction",
     "Region",
     "StampSource",
@@ -40,8 +41,9 @@ Clock: TypeAlias = Callable[[], int]
 Interpolation: TypeAlias = Literal["halve-linear", "area", "linear"]
 """How the crop is brought to its final size; see :mod:`googlenet_edge.runtime.preprocess`."""
 
-StampSource: TypeAlias = Literal["host", "device"]
-"""Who stamped a frame: ``host`` = when the host received it, ``device`` = the camera's own clock, converted."""
+StampSource: TypeAlias = Literal["host", "device", "stream"]
+"""Who stamped a frame: ``host`` = when the host received it, ``device`` = the camera's driver, by the host's clock,
+``stream`` = the sender's clock, brought to the host's by the frames that travelled quickest."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,22 @@ class Frame:
     """The right class id, where the source knows it (the demo scene, labelled folders)."""
     name: str | None = None
     """The file the frame was read from, where there is one."""
+    camera: str | None = None
+    """Which camera it came from, in a run of several."""
+
+
+@dataclass(frozen=True)
+class Outages:
+    """How often a source was lost and came back, so far."""
+
+    lost: int = 0
+    """Times that it stopped delivering, or could not be opened at first."""
+    reconnected: int = 0
+    """Times that it came back."""
+    attempts: int = 0
+    """Openings that were tried in order to get it back, those that succeeded included."""
+    down_ns: int = 0
+    """Time without it, up to now: from each loss until its first frame after it."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +203,10 @@ class Prediction:
     probabilities: tuple[float, ...]
     """Softmax probabilities, 0 to 1, in the order of ``labels``."""
     trace: FrameTrace
+    unsure: bool = False
+    """The best probability is below the one that was asked for: act on no label."""
+    raw: Prediction | None = None
+    """What the classifier said of this frame alone, where the labels are smoothed over time."""
 
     @property
     def label(self) -> str:

@@ -12,9 +12,26 @@ import pytest
 
 from googlenet_edge.doctor import FEATURES, Machine, examine
 from googlenet_edge.doctor.board import read_board, read_cameras, read_resources
-from googlenet_edge.doctor.facts import Board, CudaDriver, Diagnosis, Package, PythonInstall, Resources
+from googlenet_edge.doctor.facts import (
+    Board,
+    Camera,
+    CudaDriver,
+    Diagnosis,
+    GStreamer,
+    Package,
+    PythonInstall,
+    Resources,
+)
 from googlenet_edge.doctor.features import judge
-from googlenet_edge.doctor.software import PACKAGES, read_cuda, read_packages, read_python
+from googlenet_edge.doctor.software import (
+    CSI_ELEMENTS,
+    PACKAGES,
+    PIPELINE_ELEMENTS,
+    read_cuda,
+    read_gstreamer,
+    read_packages,
+    read_python,
+)
 
 
 def write(path: Path, text: str, *, executable: bool = False) -> Path:
@@ -276,7 +293,6 @@ def test_no_driver(tmp_path: Path) -> None:
 ORIN = Board("Cortex-A78AE", "aarch64", "Ubuntu 22.04.5 LTS", model="Orin", is_jetson=True, l4t="36.4.3", jetpack="6.2")
 DESKTOP = Board("a CPU", "x86_64", "Debian GNU/Linux 12", nvidia_gpu_on_pci=True)
 VENV = PythonInstall((3, 10, 12), "/v/bin/python", "/v", "/usr", system_site_packages=False)
-PYPI_OPENCV = {"GStreamer": "NO", "FFMPEG": "YES"}
 
 
 def machine(board: Board, python: PythonInstall = VENV, **packages: Package) -> Diagnosis:
@@ -320,18 +336,51 @@ def test_a_broken_package_shows_what_its_import_raised() -> None:
     assert "sudo apt install libgl1" in lacks(machine(DESKTOP, cv2=opencv), "video-files")
 
 
-def test_pypis_opencv_hides_jetpacks() -> None:
-    opencv = replace(
-        works("cv2", **PYPI_OPENCV),
-        distributions={"opencv-python": "4.11.0.86"},
-        hidden="/usr/lib/python3.10/dist-packages",
-    )
-    answer = lacks(machine(ORIN, cv2=opencv), "csi-camera")
-    assert "from PyPI: opencv-python) is built without GStreamer" in answer
-    assert "the system's own is in /usr/lib/python3.10/dist-packages" in answer
-    assert "python3 -m venv --system-site-packages .venv" in answer
-    seeing = replace(VENV, system_site_packages=True)
-    assert "-> pip uninstall opencv-python" in lacks(machine(ORIN, seeing, cv2=opencv), "csi-camera")
+def gstreamer(*missing: str, launch: str | None = "/usr/bin/gst-launch-1.0") -> GStreamer:
+    return GStreamer(launch, {name: name not in missing for name in (*PIPELINE_ELEMENTS, *CSI_ELEMENTS)})
+
+
+@pytest.mark.parametrize("feature", ["gstreamer", "csi-camera"])
+def test_pipelines_need_gstreamers_programs_and_no_opencv_that_is_built_with_it(feature: str) -> None:
+    board = replace(machine(ORIN, cv2=works("cv2", FFMPEG="YES")), cameras=(Camera("/dev/video0", "imx219", True),))
+    assert "gst-launch-1.0 is not installed -> sudo apt install gstreamer1.0-tools" in lacks(board, feature)
+    without = replace(board, gstreamer=gstreamer("gdppay"))
+    assert "GStreamer has no gdppay -> sudo apt install gstreamer1.0-tools" in lacks(without, feature)
+    assert "gstreamer1.0-plugins-bad" in lacks(without, feature)
+    assert not lacks(replace(board, gstreamer=gstreamer()), feature)
+    assert not lacks(replace(board, gstreamer=GStreamer("/usr/bin/gst-launch-1.0")), feature)  # nothing known of more
+
+
+def test_csi_cameras_need_jetpacks_elements() -> None:
+    opencv, camera = works("cv2"), (Camera("/dev/video0", "imx219", True),)
+    board = replace(machine(ORIN, cv2=opencv), cameras=camera, gstreamer=gstreamer("nvarguscamerasrc", "nvvidconv"))
+    answer = lacks(board, "csi-camera")
+    assert answer.startswith("GStreamer has no nvarguscamerasrc and no nvvidconv, which come with JetPack -> sudo apt")
+    assert not lacks(board, "gstreamer")
+    contained = replace(board, board=replace(ORIN, in_container=True))
+    assert "-v /tmp/argus_socket:/tmp/argus_socket" in lacks(contained, "csi-camera")
+    desktop = replace(machine(DESKTOP, cv2=opencv), gstreamer=gstreamer(*CSI_ELEMENTS))
+    assert "on Jetson boards only" in lacks(desktop, "csi-camera")
+
+
+def test_network_streams_need_pyav() -> None:
+    opencv = works("cv2", FFMPEG="NO")
+    assert "av is not installed -> pip install '.[cpu]'" in lacks(machine(DESKTOP, cv2=opencv), "rtsp")
+    assert lacks(machine(ORIN, cv2=opencv), "rtsp") == "av is not installed -> pip install av"
+    broken = Package("av", installed=True, error="ImportError: libavcodec.so.61", distributions={"av": "13.0"})
+    assert "av is installed but fails" in lacks(machine(ORIN, cv2=opencv, av=broken), "rtsp")
+    assert not lacks(machine(DESKTOP, cv2=opencv, av=works("av")), "rtsp")  # OpenCV's FFmpeg is for files
+    assert "without FFmpeg" in lacks(machine(DESKTOP, cv2=opencv), "video-files")
+
+
+def test_gstreamer_is_asked_for_each_element(jetson: Machine) -> None:
+    assert read_gstreamer(jetson) == GStreamer(None, dict.fromkeys((*PIPELINE_ELEMENTS, *CSI_ELEMENTS)))
+    launch = write(jetson.root / "usr/bin/gst-launch-1.0", "#!/bin/sh\n", executable=True)
+    inspect = '#!/bin/sh\n[ "$1" = --exists ] && case $2 in gdppay|nvvidconv) exit 1;; esac\n'
+    write(jetson.root / "usr/bin/gst-inspect-1.0", inspect, executable=True)
+    found = read_gstreamer(jetson)
+    assert found.launch == str(launch)
+    assert [name for name, there in found.elements.items() if not there] == ["gdppay", "nvvidconv"]
 
 
 def test_jetpacks_opencv_with_numpy_2() -> None:

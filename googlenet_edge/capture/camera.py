@@ -1,70 +1,32 @@
-"""Cameras through V4L2 (USB cameras, capture cards), and the list of those that this machine has."""
+"""Cameras through V4L2: USB cameras, capture cards, and whatever else has a driver of the kernel's."""
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
-import os
 import re
-import stat
-import struct
-from collections.abc import Callable
-from dataclasses import dataclass
+import threading
+import time
 from pathlib import Path
 
-import cv2
-
-from googlenet_edge.capture.frames import decode_next, has_backend, to_bgr
-from googlenet_edge.capture.images import natural_order
 from googlenet_edge.capture.options import SourceOptions
+from googlenet_edge.capture.v4l2_find import check_camera, explain
+from googlenet_edge.capture.v4l2_pictures import decode_picture
+from googlenet_edge.capture.v4l2_stream import CameraBuffer, CameraStream
 from googlenet_edge.errors import SourceError, SourceLostError
-from googlenet_edge.types import Clock, Frame
+from googlenet_edge.types import Clock, Frame, ImageArray, StampSource
 
-__all__ = ["CameraDevice", "CameraGrabber", "camera_path", "find_cameras", "open_device"]
+__all__ = ["CameraGrabber", "camera_path"]
 
 _logger = logging.getLogger(__name__)
 
-# From <linux/videodev2.h>.
-_VIDIOC_QUERYCAP = 0x80685600
-_CAPABILITY = struct.Struct("=16s32s32sIII12x")
-_CAP_VIDEO_CAPTURE, _CAP_VIDEO_CAPTURE_MPLANE, _CAP_DEVICE_CAPS = 0x1, 0x1000, 0x80000000
-
-
-@dataclass(frozen=True)
-class CameraDevice:
-    """A V4L2 device node."""
-
-    path: str
-    name: str
-    driver: str
-    """The kernel driver, for example ``"uvcvideo"``; empty where the node cannot be opened."""
-    captures: bool
-    """It delivers video; a camera's second node, for its metadata, does not."""
-
-    def __str__(self) -> str:
-        return f"{self.path} ({self.name})" if self.name else self.path
-
-
-def find_cameras(
-    devices: Path = Path("/dev"), names: Path = Path("/sys/class/video4linux")
-) -> tuple[CameraDevice, ...]:
-    """Return the cameras of this machine, by number: nodes that may not be opened too, but no metadata nodes."""
-    found = []
-    for path in sorted(devices.glob("video[0-9]*"), key=natural_order):
-        try:
-            device = _query(str(path))
-        except PermissionError:
-            device = CameraDevice(str(path), "no permission to open it", driver="", captures=True)
-        except OSError:
-            continue
-        if device.captures:
-            try:
-                name = (names / path.name / "name").read_text().strip()
-            except (OSError, UnicodeDecodeError):
-                name = device.name
-            found.append(CameraDevice(device.path, name or device.name, device.driver, captures=True))
-    return tuple(found)
+LOOK_MS = 100
+"""How often the stop event is looked at while no frame comes."""
+OLDEST_STAMP_NS = 5_000_000_000
+"""A driver's time stamp that is further back is wrong: by another clock, or never set. Unless it follows a good one:
+then the frame has waited, because the program was stopped or every frame is wanted."""
+_PAUSE_S = 0.01
+"""Between two looks at a driver that answers at once and has no frame, so that this does not spin."""
 
 
 def camera_path(uri: str) -> str:
@@ -75,121 +37,167 @@ def camera_path(uri: str) -> str:
 class CameraGrabber:
     """A V4L2 camera as a :class:`~googlenet_edge.capture.live.Grabber`.
 
-    ``open_capture`` is :func:`open_device`, but for tests, which have no camera. Frames are stamped when the driver
-    hands them over. Raises :class:`SourceError` where the device is missing, forbidden, busy or no camera.
+    Frames are stamped by the driver (``stamp_source="device"``) where it does so by the monotonic clock and the stamp
+    is plausible by ``clock``, else when they are taken from it. Of several frames that are ready, the newest one is
+    decoded, unless ``options.every_frame``. Damaged pictures are left out.
+
+    Raises :class:`SourceError` where the device is missing, forbidden, busy, no camera, or offers no format that is
+    read here.
     """
 
     live = True
 
-    def __init__(
-        self,
-        path: str,
-        options: SourceOptions,
-        *,
-        clock: Clock,
-        open_capture: Callable[[str, SourceOptions], cv2.VideoCapture],
-    ) -> None:
+    def __init__(self, path: str, options: SourceOptions, *, stop: threading.Event, clock: Clock) -> None:
         self._path = path
+        self._every_frame = options.every_frame
+        self._stop = stop
         self._clock = clock
-        self._capture = open_capture(path, options)
+        check_camera(path)
+        try:
+            self._stream = CameraStream(path, options)
+        except SourceError:
+            raise
+        except OSError as error:
+            raise SourceError(f"{path}: {explain(path, error)}") from error
+        self._report(options)
+        # At a rate below one frame per read timeout, waiting longer is no fault.
+        self._timeout_ms = max(options.read_timeout_ms, 2000 / self._stream.fps if self._stream.fps else 0)
+        self._last_number: int | None = None
+        self._last_stamp_ns: int | None = None
+        self._last_good_ns: int | None = None  # of the driver's own
+        self._skipped = self._damaged = self._missed = self._restamped = 0
 
     def grab(self, sequence: int) -> Frame | None:
-        """Return the camera's next frame. Raises :class:`SourceLostError` where it delivers none."""
-        # A first frame that is no complete JPEG is common; but when V4L2 delivers none at all, it took ten seconds.
-        received = decode_next(self._capture, self._clock, patience_s=0)
-        if received is None:
-            fate = (
-                "was unplugged"
-                if not Path(self._path).exists()
-                else "stopped delivering; unplug it and plug it in again"
-            )
-            raise SourceLostError(f"{self._path}: the camera {fate} (after {sequence} frames)")
-        image, stamp_ns = received
-        return Frame(to_bgr(image, self._path), sequence, stamp_ns)
+        """Return the camera's next frame, or None once the stop event is set. Raises :class:`SourceLostError`.
+
+        Frames that gave way to a newer one in the driver's queue raise the number that it gets.
+        """
+        self._skipped, damaged = 0, self._damaged
+        limit = time.monotonic() + self._timeout_ms / 1000
+        while not self._stop.is_set():
+            try:
+                frame = self._next(sequence)
+            except OSError as error:
+                raise SourceLostError(
+                    f"{self._path}: the camera {self._fate(error)} (after {sequence} frames)"
+                ) from error
+            if frame is not None:
+                return frame
+            if time.monotonic() >= limit:
+                raise SourceLostError(
+                    f"{self._path}: {self._silence(self._damaged - damaged)}, after {sequence} frames"
+                )
+        return None
 
     def release(self) -> None:
-        """Free the camera."""
-        self._capture.release()
+        """Stop the camera and free it; log what it lost."""
+        self._stream.close()
+        if self._damaged:
+            _logger.warning("%s: left out %d damaged pictures", self._path, self._damaged)
+        if self._missed:
+            _logger.warning(
+                "%s: the driver dropped %d frames, by its own count: all buffers were full, or the cable lost them",
+                *(self._path, self._missed),
+            )
+        if self._restamped:
+            _logger.warning(
+                "%s: the driver's time stamp was implausible for %d frames, which got the host's",
+                *(self._path, self._restamped),
+            )
 
+    def _next(self, sequence: int) -> Frame | None:
+        """Return the next frame; None where there is no whole one for now. Raises :class:`OSError`."""
+        if not self._stream.wait(LOOK_MS):
+            return None
+        buffer = self._newest()
+        if buffer is None:
+            self._stop.wait(_PAUSE_S)
+            return None
+        stamp_ns, stamp_source = self._stamp(buffer)
+        image = self._decode(buffer)
+        self._stream.give_back(buffer.index)
+        if image is None:
+            self._damaged += 1
+            return None
+        self._last_stamp_ns = stamp_ns
+        return Frame(image, sequence + self._skipped, stamp_ns, stamp_source)
 
-def open_device(path: str, options: SourceOptions) -> cv2.VideoCapture:
-    """Open a camera with OpenCV and ask it for the size, rate and pixel format of the options."""
-    _check(path)
-    capture = cv2.VideoCapture(path, cv2.CAP_V4L2 if has_backend(cv2.CAP_V4L2) else cv2.CAP_ANY)
-    if not capture.isOpened():
-        raise SourceError(
-            f"{path}: the camera does not open; another program may be using it (see: fuser -v {path}), "
-            f"or it offers no format that OpenCV reads (see: v4l2-ctl -d {path} --list-formats-ext)"
+    def _newest(self) -> CameraBuffer | None:
+        """The newest of the buffers that are ready, or with ``every_frame`` the oldest one."""
+        buffer = self._take()
+        while buffer is not None and not self._every_frame and (newer := self._take()) is not None:
+            self._stream.give_back(buffer.index)
+            self._skipped += 1
+            buffer = newer
+        return buffer
+
+    def _take(self) -> CameraBuffer | None:
+        try:
+            buffer = self._stream.take()
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            self._damaged += 1  # one frame went wrong; a camera that is gone says so the next time
+            return None
+        if buffer is not None:
+            if self._last_number is not None:
+                gap = (buffer.sequence - self._last_number - 1) & 0xFFFFFFFF
+                # Drivers that count nothing say 0 every time; some begin again.
+                self._missed += gap if gap < 1 << 16 else 0
+            self._last_number = buffer.sequence
+        return buffer
+
+    def _stamp(self, buffer: CameraBuffer) -> tuple[int, StampSource]:
+        now_ns = self._clock()
+        if buffer.stamp_ns is None:
+            return now_ns, "host"
+        oldest_ns = now_ns - OLDEST_STAMP_NS
+        if self._last_good_ns is not None:
+            oldest_ns = min(oldest_ns, self._last_good_ns)
+        if not oldest_ns <= buffer.stamp_ns <= now_ns:
+            self._restamped += 1
+            return now_ns, "host"
+        self._last_good_ns = buffer.stamp_ns
+        if self._last_stamp_ns is not None and buffer.stamp_ns <= self._last_stamp_ns:
+            return self._last_stamp_ns + 1, "host"  # behind one that had to be replaced: time goes forward only
+        return buffer.stamp_ns, "device"
+
+    def _decode(self, buffer: CameraBuffer) -> ImageArray | None:
+        if buffer.damaged:
+            return None
+        with self._stream.content(buffer) as used:
+            return decode_picture(used, self._stream.layout)
+
+    def _fate(self, error: OSError) -> str:
+        if error.errno in (errno.ENODEV, errno.ENXIO) or not Path(self._path).exists():
+            return "was unplugged"
+        return f"stopped delivering ({error.strerror}); unplug it and plug it in again"
+
+    def _silence(self, damaged: int) -> str:
+        if not Path(self._path).exists():
+            return "the camera was unplugged"
+        for_ms = f"for {self._timeout_ms:g} ms"
+        if damaged:
+            return f"only damaged pictures {for_ms} ({damaged}); try another cable, USB port or, with --size, size"
+        return (
+            f"the camera stopped delivering: no frame {for_ms}; unplug it and plug it in again, "
+            f"or allow more time with a longer read timeout"
         )
-    # The pixel format first, because it decides which sizes and rates there are.
-    if options.fourcc is not None:
-        capture.set(cv2.CAP_PROP_FOURCC, _fourcc(options.fourcc))
-    if options.size_px is not None:
-        capture.set(cv2.CAP_PROP_FRAME_WIDTH, options.size_px[0])
-        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, options.size_px[1])
-    if options.fps is not None:
-        capture.set(cv2.CAP_PROP_FPS, options.fps)
-    size_px = (round(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), round(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)))
-    fps = capture.get(cv2.CAP_PROP_FPS)
-    if options.size_px not in (None, size_px) or (options.fps is not None and abs(fps - options.fps) > 0.5):
-        _logger.warning(
-            "%s: asked for %s at %s frames/s, delivers %s at %g", path, options.size_px, options.fps, size_px, fps
-        )
-    else:
-        _logger.info("%s: delivers %s at %g frames/s", path, size_px, fps)
-    return capture
 
-
-def _check(path: str) -> None:
-    """Raise :class:`SourceError` with the reason why this is no camera that V4L2 can read; OpenCV would not tell."""
-    try:
-        device = _query(path)
-    except OSError as error:
-        reason = {
-            errno.ENOENT: "there is no such camera",
-            errno.EACCES: "no permission to open it; add your user to the group that owns it, usually: "
-            "sudo usermod -aG video $USER, and log in again",
-            errno.EBUSY: f"another program is using it (see: fuser -v {path})",
-            errno.ENODEV: "the camera was unplugged",
-            errno.ENXIO: "the camera was unplugged",
-            errno.ENOTTY: "not a camera device",
-            errno.EINVAL: "not a camera device",
-        }.get(error.errno or 0, f"cannot be opened: {error.strerror}")
-        raise SourceError(f"{path}: {reason}; {_known_cameras()}") from error
-    if not device.captures:
-        raise SourceError(f"{path}: delivers no video ({device.name}: perhaps a metadata node); {_known_cameras()}")
-    if device.driver == "tegra-video":
-        raise SourceError(
-            f"{path}: a CSI camera ({device.name}), whose raw sensor data V4L2 hands over undeveloped; open it as "
-            f"csi:0, which uses GStreamer's nvarguscamerasrc (csi:1 for the second sensor)"
-        )
-
-
-def _query(path: str) -> CameraDevice:
-    """Ask a device node what it is (VIDIOC_QUERYCAP). Raises :class:`OSError`."""
-    if not stat.S_ISCHR(Path(path).stat().st_mode):
-        raise OSError(errno.ENOTTY, "not a device")
-    handle = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-    try:
-        answer = fcntl.ioctl(handle, _VIDIOC_QUERYCAP, bytes(_CAPABILITY.size))
-    finally:
-        os.close(handle)
-    return parse_capability(path, answer)
-
-
-def parse_capability(path: str, answer: bytes) -> CameraDevice:
-    """Read a ``struct v4l2_capability``."""
-    driver, card, _bus, _version, all_caps, device_caps = _CAPABILITY.unpack(answer)
-    # The device as a whole may capture while this node of it does not.
-    caps = device_caps if all_caps & _CAP_DEVICE_CAPS else all_caps
-    name, driver_name = (text.split(b"\0", 1)[0].decode(errors="replace") for text in (card, driver))
-    return CameraDevice(path, name, driver_name, bool(caps & (_CAP_VIDEO_CAPTURE | _CAP_VIDEO_CAPTURE_MPLANE)))
-
-
-def _known_cameras() -> str:
-    found = find_cameras()
-    return f"cameras found: {', '.join(str(c) for c in found)}" if found else "no cameras were found on this machine"
-
-
-def _fourcc(name: str) -> int:
-    return int.from_bytes(name.encode("ascii"), "little")
+    def _report(self, options: SourceOptions) -> None:
+        """Log what the camera delivers, as a warning where that is not what it was asked for."""
+        stream, layout = self._stream, self._stream.layout
+        size_px, fps = options.size_px, None if options.fps == "native" else options.fps
+        rate = "unknown rate" if stream.fps is None else f"{stream.fps:g} frames/s"
+        got = f"{layout.width_px}x{layout.height_px} {layout.fourcc} at {rate}, {stream.buffer_count} buffers"
+        asked = []
+        if size_px is not None and size_px != (layout.width_px, layout.height_px):
+            asked.append(f"{size_px[0]}x{size_px[1]}")
+        if fps is not None and (stream.fps is None or abs(stream.fps - fps) > 0.5):
+            asked.append(f"{fps:g} frames/s")
+        if options.buffers is not None and options.buffers != stream.buffer_count:
+            asked.append(f"{options.buffers} buffers")
+        if asked:
+            _logger.warning("%s: asked for %s; delivers %s", self._path, ", ".join(asked), got)
+        else:
+            _logger.info("%s: delivers %s", self._path, got)

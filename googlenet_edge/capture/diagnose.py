@@ -1,4 +1,4 @@
-"""Finds out why a network stream does not open: FFmpeg knows, but OpenCV does not pass it on.
+"""Finds out why a network stream does not open: FFmpeg does not say.
 
 Asks the server once more, in a few lines of HTTP or RTSP (RFC 7826, in its form of RFC 2326, which cameras speak). No
 text made here contains the address or what was sent, so none can contain a password.
@@ -7,6 +7,7 @@ text made here contains the address or what was sent, so none can contain a pass
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import re
 import socket
@@ -55,8 +56,7 @@ def explain_failure(uri: str, *, timed_out_ms: int | None = None) -> str:
 
 def _explain(parts: SplitResult, timed_out_ms: int | None) -> str:
     if timed_out_ms is not None:
-        _connect(parts).close()
-        return f"the server accepts the connection, but sent no video for {timed_out_ms} ms; is it the right port?"
+        return _explain_silence(parts, timed_out_ms)
     answer = _ask(parts, authorization=None)
     has_login = parts.username is not None
     if answer.status == 401 and has_login:
@@ -75,9 +75,24 @@ def _explain(parts: SplitResult, timed_out_ms: int | None) -> str:
     if parts.scheme.lower().startswith("rtsp"):
         if "m=video" not in answer.body:
             return "the stream has no video track"
-        return f"{said}, but its video cannot be opened; the codec may be unknown to this OpenCV"
+        return f"{said}, but its video cannot be opened; the codec may be unknown to FFmpeg"
     kind = answer.header("content-type").split(";")[0] or "no content type"
+    if kind.lower().startswith("image/"):
+        return f"the server sends one picture ({kind}), no stream; the camera's manual names the address of its stream"
     return f"not a video stream: the server sends {kind!r}, expected 'multipart/x-mixed-replace' (MJPEG) or a video"
+
+
+def _explain_silence(parts: SplitResult, timed_out_ms: int) -> str:
+    _connect(parts).close()
+    silent = f"sent no video for {timed_out_ms} ms"
+    if parts.scheme.lower().startswith("rtsp"):
+        with contextlib.suppress(OSError):
+            answer = _ask(parts, authorization=None)
+            return (
+                f"the server answers {answer.status} {answer.reason}, but {silent}; if it sends by UDP, a firewall may "
+                f"hold that back: use TCP; or allow more time with a longer open timeout"
+            )
+    return f"the server accepts the connection, but {silent}; is it the right port?"
 
 
 def _connect(parts: SplitResult) -> socket.socket:

@@ -15,14 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from googlenet_edge.capture.frames import to_bgr
+from googlenet_edge.capture.kinds import IMAGE_SUFFIXES
 from googlenet_edge.errors import SourceError
-from googlenet_edge.types import Clock, Frame, ImageArray
+from googlenet_edge.types import Clock, Frame, ImageArray, Outages
 
 __all__ = ["IMAGE_SUFFIXES", "ImageSource", "find_images", "read_image"]
 
 _logger = logging.getLogger(__name__)
-
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 
 _Found = tuple[list[tuple[Path, "int | None"]], "tuple[str, ...] | None"]
 
@@ -36,6 +35,8 @@ class ImageSource:
 
     live = False
     dropped = 0
+    connected = True
+    outages = Outages()
 
     def __init__(
         self,

@@ -1,86 +1,197 @@
-"""Network streams through OpenCV's FFmpeg: RTSP (over TCP), MJPEG and video files over HTTP."""
+"""Network streams through PyAV, in a process of their own: RTSP, MJPEG and video files over HTTP."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
+import json
+import logging
+import sys
 import threading
 import time
-from urllib.parse import urlsplit
+from dataclasses import replace
+from pathlib import Path
 
-import cv2
+import numpy as np
+import numpy.typing as npt
 
-from googlenet_edge.capture.diagnose import explain_failure
-from googlenet_edge.capture.frames import announced_frames, decode_next, has_backend, to_bgr
+import googlenet_edge
+from googlenet_edge.capture.child import ChildEnded, ChildLate, ChildStopped, FrameProcess
 from googlenet_edge.capture.options import SourceOptions
+from googlenet_edge.capture.reader.wire import HEADER_BYTES, MESSAGE, Header
 from googlenet_edge.capture.redact import redact
-from googlenet_edge.errors import SourceError, SourceLostError
-from googlenet_edge.types import Clock, Frame
+from googlenet_edge.errors import MissingPackageError, SourceError, SourceLostError
+from googlenet_edge.types import Clock, Frame, StampSource
 
 __all__ = ["NETWORK_SCHEMES", "NetworkGrabber"]
+
+_logger = logging.getLogger(__name__)
 
 NETWORK_SCHEMES = ("http", "https", "rtsp", "rtsps")
 
 COMPLETE = 0.9
 """Share of the announced frames after which an end counts as the end: the number announced may be an estimate."""
+START_S = 10.0
+"""Longest wait for the process to start, which takes a tenth of a second, on a machine that has much else to do."""
+GRACE_S = 0.5
+"""How much longer one of the two waits: we, for a stream to open, because the process finds out what is wrong; the
+process, for frames."""
+EXPLAIN_S = 5.0
+"""Longest wait for it to ask the server what is wrong."""
+_SCRIPT = Path(__file__).with_name("reader") / "__main__.py"
 
 
 class NetworkGrabber:
     """A network stream as a :class:`~googlenet_edge.capture.live.Grabber`.
 
-    A stream without an end is live; a video file that a web server delivers is not. Frames are stamped when they have
-    been received and decoded. ``https``: FFmpeg encrypts but, like most camera software, does not check certificates.
-    Raises :class:`SourceError` with the reason, as far as the server gives one, where there is no video.
+    A stream without an end is live; a video file that a web server delivers is not. Frames are stamped by the sender's
+    time stamps, brought to the host's clock, or, where it sends none, with the time when they began to arrive.
+    A frame whose ``sequence`` is higher than the number asked for says how many newer ones took the place of older
+    ones since the frame before. ``https`` and ``rtsps`` encrypt but, like most camera software, do not check
+    certificates. Raises :class:`SourceError` with the reason, as far as the server gives one, where there is no video.
     """
 
     def __init__(self, uri: str, options: SourceOptions, *, stop: threading.Event, clock: Clock) -> None:
         self._description = redact(uri)
+        self._options = options
         self._clock = clock
         self._stop = stop
-        self._read_timeout_ms = options.read_timeout_ms
-        if not has_backend(cv2.CAP_FFMPEG):
-            raise SourceError(
-                f"{self._description}: this OpenCV ({cv2.__version__}) has no FFmpeg, which network streams need; "
-                f"install one that has it: pip install opencv-python, in an environment without another OpenCV"
-            )
-        started = time.monotonic()
+        self._delivered = 0
+        self._damaged = 0
+        self._asked = False
+        self._connected = False
+        self._expected: int | None = None
+        self.live = True
+        if importlib.util.find_spec("av") is None:
+            raise MissingPackageError("av", extra="cpu")
         try:
-            self._capture = cv2.VideoCapture(
-                uri,
-                cv2.CAP_FFMPEG,
-                [
-                    *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, options.open_timeout_ms),
-                    *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, options.read_timeout_ms),
-                ],
-            )
-        except cv2.error as error:
-            # Without its cause, whose text may contain the address.
-            raise SourceError(f"{self._description}: OpenCV cannot open it (error {error.code})") from None
-        if not self._capture.isOpened():
-            waited_ms = (time.monotonic() - started) * 1000
-            timed_out_ms = options.open_timeout_ms if waited_ms >= options.open_timeout_ms else None
-            raise SourceError(f"{self._description}: {explain_failure(uri, timed_out_ms=timed_out_ms)}")
-        self._expected = announced_frames(self._capture)
-        self.live = self._expected is None or urlsplit(uri).scheme.lower().startswith("rtsp")
+            self._child = FrameProcess(lambda fd: [sys.executable, str(_SCRIPT), str(fd)], stop=stop, instructed=True)
+        except OSError as error:
+            raise SourceError(f"{self._description}: {sys.executable} cannot be started: {error.strerror}") from error
+        with contextlib.ExitStack() as opened:
+            opened.callback(self.release)
+            self._child.tell(_settings(uri, options))
+            self._first = self._open()
+            opened.pop_all()
 
     def grab(self, sequence: int) -> Frame | None:
         """Return the next frame, or None after the last one of a recording."""
-        started = time.monotonic()
-        received = decode_next(self._capture, self._clock, patience_s=self._read_timeout_ms / 1000)
-        if received is None:
-            if self._stop.is_set() or (self._expected is not None and sequence >= self._expected * COMPLETE):
-                return None
-            waited_ms = (time.monotonic() - started) * 1000
-            if waited_ms >= self._read_timeout_ms:
-                raise SourceLostError(
-                    f"{self._description}: no frame for {self._read_timeout_ms} ms, after {sequence} frames; "
-                    f"check the camera and the network, or allow more time with a longer read timeout"
-                )
-            announced = f" of {self._expected}" if self._expected else ""
+        if self._first is not None:
+            first, self._first = self._first, None
+            return replace(first, sequence=sequence)
+        self._child.allow(self._options.read_timeout_ms / 1000)
+        try:
+            return self._next(sequence)
+        except ChildStopped:
+            return None
+        except ChildLate:
             raise SourceLostError(
-                f"{self._description}: the server ended the stream after {sequence}{announced} frames"
-            )
-        image, stamp_ns = received
-        return Frame(to_bgr(image, self._description), sequence, stamp_ns)
+                f"{self._description}: no frame for {self._options.read_timeout_ms} ms, after {self._delivered} "
+                f"frames; check the camera and the network, or allow more time with a longer read timeout"
+            ) from None
+        except ChildEnded:
+            raise SourceLostError(f"{self._description}: {self._how_it_ended()}") from None
 
     def release(self) -> None:
-        """Close the connection."""
-        self._capture.release()
+        """End the process, and with it the connection."""
+        self._child.release()
+        if self._damaged:
+            _logger.info("%s: %d damaged pictures were left out", self._description, self._damaged)
+
+    def _open(self) -> Frame | None:
+        """Return the first frame, with which the stream counts as open."""
+        self._child.allow(START_S)
+        try:
+            return self._next(0)
+        except ChildStopped:
+            raise SourceError(f"{self._description}: closed while it was being opened") from None
+        except ChildLate:
+            raise SourceError(f"{self._description}: {self._why_late()}") from None
+        except ChildEnded:
+            raise SourceError(f"{self._description}: {self._how_it_ended()}") from None
+
+    def _next(self, sequence: int) -> Frame | None:
+        if not self._asked:
+            self._child.tell(b".")
+            self._asked = True
+        while True:
+            data = bytearray(HEADER_BYTES)
+            self._child.fill(memoryview(data))
+            try:
+                header = Header.unpack(bytes(data))
+            except ValueError as error:
+                raise SourceLostError(f"{self._description}: cannot follow the frames: {error}") from None
+            if header.kind != MESSAGE:
+                return self._frame(header, sequence)
+            body = bytearray(header.row_bytes)
+            self._child.fill(memoryview(body))
+            if self._is_end(json.loads(body)):
+                return None
+
+    def _frame(self, header: Header, sequence: int) -> Frame:
+        rows: npt.NDArray[np.uint8] = np.empty((header.height_px, header.row_bytes), np.uint8)
+        self._child.fill(rows.data.cast("B"))
+        self._asked = False
+        if header.damaged and not self._damaged:
+            _logger.warning("%s: a damaged picture was left out; others are counted", self._description)
+        self._damaged += header.damaged
+        self._delivered += 1
+        image = np.ascontiguousarray(rows[:, : 3 * header.width_px]).reshape(header.height_px, header.width_px, 3)
+        # By our own clock, which is another one in tests only.
+        captured_ns = self._clock() - (time.monotonic_ns() - header.captured_ns)
+        stamp_source: StampSource = "stream" if header.stamped_by_stream else "host"
+        return Frame(image, sequence + header.skipped, captured_ns, stamp_source)
+
+    def _is_end(self, message: dict[str, object]) -> bool:
+        """Take note of a message; True where it is the quiet end of a recording."""
+        event, reason = message["event"], message.get("reason")  # a text of ours, without the address
+        if event == "started":
+            self._child.allow(self._options.open_timeout_ms / 1000 + GRACE_S)
+        elif event == "explaining":
+            self._child.allow(EXPLAIN_S)
+        elif event == "connected":
+            self._connected = True
+        elif event == "opened":
+            self.live = bool(message["live"])
+            expected = message["expected"]
+            self._expected = expected if isinstance(expected, int) else None
+            _logger.debug("%s: %s video", self._description, message["codec"])
+        elif event == "failed":
+            raise SourceError(f"{self._description}: {reason}")
+        elif event == "ended" and not self.live and self._delivered >= (self._expected or 0) * COMPLETE:
+            return True
+        elif event in ("ended", "lost"):
+            announced = f" of {self._expected}" if self._expected else ""
+            how = f"lost after {self._delivered}{announced} frames: {reason}"
+            if event == "ended" or not self.live:
+                how = f"the server ended the stream after {self._delivered}{announced} frames"
+            raise SourceLostError(f"{self._description}: {how}")
+        return False
+
+    def _why_late(self) -> str:
+        limit = f"{self._options.open_timeout_ms} ms"
+        remedy = "or allow more time with a longer open timeout"
+        if self._connected:
+            return f"the server answers, but sent no whole picture for {limit}; check the camera's settings, {remedy}"
+        return f"not open after {limit}; check that it is switched on and reachable, {remedy}"
+
+    def _how_it_ended(self) -> str:
+        code = self._child.await_end()
+        how = f"was ended by signal {-code}" if code is not None and code < 0 else f"ended with {code}"
+        lines = self._child.lines
+        said = f" (its last words: {redact(lines[-1])})" if lines else ""
+        return f"lost after {self._delivered} frames: the process that reads the stream {how}{said}"
+
+
+def _settings(uri: str, options: SourceOptions) -> bytes:
+    home = str(Path(googlenet_edge.__file__).parents[1])
+    settings = {
+        "path": [str(Path(entry).absolute()) for entry in (*sys.path, home)],
+        "uri": uri,
+        "open_timeout_s": options.open_timeout_ms / 1000,
+        "read_timeout_s": options.read_timeout_ms / 1000 + GRACE_S,  # ours comes first
+        "every_frame": options.every_frame,
+        "transport": options.transport,
+        "latency_ms": options.latency_ms,
+    }
+    return json.dumps(settings).encode() + b"\n"

@@ -15,14 +15,17 @@ import cv2
 
 from googlenet_edge.capture.frames import announced_frames, decode_next, has_backend, to_bgr
 from googlenet_edge.errors import SourceError, SourceLostError
-from googlenet_edge.types import Clock, Frame
+from googlenet_edge.types import Clock, Frame, Outages
 
-__all__ = ["VideoFileSource", "missing_bytes"]
+__all__ = ["LONGEST_STEP_S", "VideoFileSource", "missing_bytes"]
 
 _logger = logging.getLogger(__name__)
 
-CLOSE_S = 2.0
+CLOSE_S = 0.5
 """Longest wait in ``close`` for a read that another thread has begun."""
+HIGHEST_FPS = 1000.0
+LONGEST_STEP_S = 2.0
+"""A longer time between two frames is a gap where the recording was interrupted, and no part of its pace."""
 
 
 class VideoFileSource:
@@ -35,6 +38,8 @@ class VideoFileSource:
     live = False
     labels: tuple[str, ...] | None = None
     dropped = 0
+    connected = True
+    outages = Outages()
 
     def __init__(self, path: str | os.PathLike[str], *, clock: Clock, loop: bool = False) -> None:
         self._path = Path(path)
@@ -45,7 +50,20 @@ class VideoFileSource:
         self._reading = threading.Lock()
         self._sequence = 0
         self._decoded = 0  # since the beginning of the file
+        self._position_ms = math.nan  # of the latest frame, by its own time stamp
+        self._step_ns = 0
         self._capture = self._open()
+        self.fps = self._read_fps()
+        """Frames per second, on average, as the container says; None where it says none."""
+
+    @property
+    def step_ns(self) -> int:
+        """How long after the frame before it the latest frame is due, by the time stamps in the file.
+
+        Where these say nothing (the first frame of each round, a gap of more than two seconds, an OpenCV that only
+        counts frames), it is ``1 / fps``.
+        """
+        return self._step_ns
 
     def __iter__(self) -> Iterator[Frame]:
         while (frame := self._read()) is not None:
@@ -68,7 +86,7 @@ class VideoFileSource:
             finally:
                 self._reading.release()
         else:
-            _logger.warning("%s: still blocked in a read after closing", self.description)
+            _logger.warning("%s: still blocked in a read after closing; it frees the file", self.description)
 
     def _open(self) -> cv2.VideoCapture:
         try:
@@ -94,32 +112,51 @@ class VideoFileSource:
             )
         return capture
 
+    def _read_fps(self) -> float | None:
+        fps = self._capture.get(cv2.CAP_PROP_FPS)
+        return fps if math.isfinite(fps) and 0 < fps <= HIGHEST_FPS else None
+
     def _read(self) -> Frame | None:
         with self._reading:
-            if self._closed:
+            try:
+                return self._read_one()
+            finally:
+                if self._closed:
+                    self._capture.release()
+
+    def _read_one(self) -> Frame | None:
+        if self._closed:
+            return None
+        received = self._next()
+        if received is None:
+            self._check_end()
+            if not self._loop:
                 return None
+            self._capture.release()
+            self._capture = self._open()
+            self._decoded, self._position_ms = 0, math.nan
             received = self._next()
             if received is None:
                 self._check_end()
-                if not self._loop:
-                    return None
-                self._capture.release()
-                self._capture = self._open()
-                self._decoded = 0
-                received = self._next()
-                if received is None:
-                    self._check_end()
-                    return None
-            image, stamp_ns = received
-            frame = Frame(to_bgr(image, self.description), self._sequence, stamp_ns, name=str(self._path))
-            self._sequence += 1
-            self._decoded += 1
-            return frame
+                return None
+        image, stamp_ns = received
+        self._measure_step()
+        frame = Frame(to_bgr(image, self.description), self._sequence, stamp_ns, name=str(self._path))
+        self._sequence += 1
+        self._decoded += 1
+        return frame
 
     def _next(self) -> tuple[Any, int] | None:
         # At the announced end there is no point in asking behind it.
         patience_s = 0 if self._decoded == announced_frames(self._capture) else math.inf
         return decode_next(self._capture, self._clock, patience_s=patience_s)
+
+    def _measure_step(self) -> None:
+        position_ms = self._capture.get(cv2.CAP_PROP_POS_MSEC)
+        step_ns = (position_ms - self._position_ms) * 1e6
+        usual_ns = 0 if self.fps is None else round(1e9 / self.fps)
+        self._step_ns = round(step_ns) if 0 < step_ns <= LONGEST_STEP_S * 1e9 else usual_ns
+        self._position_ms = position_ms
 
     def _check_end(self) -> None:
         """OpenCV says only that there is no further frame: find out whether there should have been."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from googlenet_edge.doctor import Diagnosis
-    from googlenet_edge.doctor.facts import Need, Package
+    from googlenet_edge.doctor.facts import GStreamer, Need, Package
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -121,11 +121,10 @@ def _software_rows(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
     if python.in_venv:
         kind = f"virtual environment {'with' if python.system_site_packages else 'without'} the system's packages"
     yield "Python", f"{'.'.join(map(str, python.version))} ({kind}: {python.prefix})"
-    details = packages["cv2"].details
-    media = ", ".join(
-        f"{title} {_yes(details.get(key))}" for key, title in (("GStreamer", "GStreamer"), ("FFMPEG", "FFmpeg"))
-    )
-    yield "OpenCV", _package(packages["cv2"], f"{_origin(packages['cv2'])}; {media}")
+    ffmpeg = f"FFmpeg {_yes(packages['cv2'].details.get('FFMPEG'))}"
+    yield "OpenCV", _package(packages["cv2"], f"{_origin(packages['cv2'])}; {ffmpeg}")
+    yield "PyAV", _package(packages["av"], "")
+    yield "GStreamer", _gstreamer(diagnosis.gstreamer)
     providers = packages["onnxruntime"].details.get("providers")
     yield "ONNX Runtime", _package(packages["onnxruntime"], ", ".join(providers) if isinstance(providers, list) else "")
     for name, title in (("tensorrt", "TensorRT"), ("tensorrt_rtx", "TensorRT-RTX")):
@@ -149,6 +148,13 @@ def _package(found: Package, more: str) -> str:
     if found.error is not None:
         return f"{found.version or 'installed'}, but fails: {found.error}"
     return (found.version or "unknown version") + (f" ({more})" if more else "")
+
+
+def _gstreamer(found: GStreamer) -> str:
+    if found.launch is None:
+        return "not installed"
+    missing = [name for name, there in found.elements.items() if there is False]
+    return found.launch + (f" (without {', '.join(missing)})" if missing else "")
 
 
 def _origin(found: Package) -> str:

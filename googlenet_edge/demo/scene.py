@@ -19,7 +19,7 @@ from googlenet_edge.demo.nuisance import NOISE_TILE_PX, fog, rain, side_light
 from googlenet_edge.demo.render import Pose, draw_sign
 from googlenet_edge.demo.signs import LABELS
 from googlenet_edge.errors import UsageError
-from googlenet_edge.types import Clock, Frame, ImageArray
+from googlenet_edge.types import Clock, Frame, ImageArray, Outages
 
 __all__ = ["FRAMES_PER_SIGN", "MovingCamera", "open_demo_source"]
 
@@ -78,6 +78,16 @@ class MovingCamera:
     def dropped(self) -> int:
         """Always 0: a frame is drawn when it is asked for."""
         return 0
+
+    @property
+    def connected(self) -> bool:
+        """Always true: there is no line to it that could be cut."""
+        return True
+
+    @property
+    def outages(self) -> Outages:
+        """Always none."""
+        return Outages()
 
     def __enter__(self) -> MovingCamera:
         return self

@@ -13,7 +13,7 @@ from googlenet_edge.doctor.board import read_board, read_cameras, read_resources
 from googlenet_edge.doctor.facts import Diagnosis
 from googlenet_edge.doctor.features import FEATURES, judge
 from googlenet_edge.doctor.machine import Machine
-from googlenet_edge.doctor.software import read_cuda, read_packages, read_python
+from googlenet_edge.doctor.software import read_cuda, read_gstreamer, read_packages, read_python
 
 __all__ = ["FEATURES", "Diagnosis", "Machine", "examine"]
 
@@ -29,5 +29,6 @@ def examine(machine: Machine | None = None) -> Diagnosis:
         board=read_board(machine),
         resources=read_resources(machine),
         cameras=read_cameras(machine),
+        gstreamer=read_gstreamer(machine),
     )
     return replace(diagnosis, features=judge(diagnosis))

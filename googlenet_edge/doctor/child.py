@@ -105,7 +105,7 @@ def opencv(module: Any) -> Details:
     """Read from OpenCV's build information what it can open."""
     text = module.getBuildInformation()
     found = {}
-    for key in ("GStreamer", "FFMPEG", "GUI", "v4l/v4l2"):
+    for key in ("FFMPEG", "GUI"):
         match = re.search(rf"^\s*{re.escape(key)}:[ \t]*(.*)$", text, re.MULTILINE)
         found[key] = match.group(1).strip() if match else "NO"
     return found

@@ -11,6 +11,7 @@ __all__ = [
     "CudaDriver",
     "Diagnosis",
     "Feature",
+    "GStreamer",
     "Need",
     "Package",
     "PythonInstall",
@@ -124,6 +125,16 @@ class Camera:
 
 
 @dataclass(frozen=True)
+class GStreamer:
+    """GStreamer's programs and elements, which pipelines and CSI cameras run on."""
+
+    launch: str | None = None
+    """Where gst-launch-1.0 is; None if it is not installed."""
+    elements: dict[str, bool | None] = field(default_factory=dict)
+    """Whether an element is there, by its name; None where gst-inspect-1.0, which would tell, is missing."""
+
+
+@dataclass(frozen=True)
 class Need:
     """One thing that a feature lacks on this machine, and how to mend it."""
 
@@ -157,6 +168,7 @@ class Diagnosis:
     board: Board
     resources: Resources
     cameras: tuple[Camera, ...]
+    gstreamer: GStreamer = GStreamer()
     features: tuple[Feature, ...] = ()
 
     def to_dict(self) -> dict[str, object]:

@@ -35,9 +35,14 @@ def _tensorrt(diagnosis: Diagnosis) -> Iterator[Need]:
     yield from needs.pycuda(diagnosis)
 
 
-def _csi_camera(diagnosis: Diagnosis) -> Iterator[Need]:
+def _gstreamer(diagnosis: Diagnosis) -> Iterator[Need]:
     yield from needs.opencv(diagnosis)
     yield from needs.gstreamer(diagnosis)
+
+
+def _csi_camera(diagnosis: Diagnosis) -> Iterator[Need]:
+    yield from _gstreamer(diagnosis)
+    yield from needs.csi_elements(diagnosis)
     if diagnosis.board.is_jetson:
         yield from needs.camera(diagnosis)
 
@@ -57,6 +62,11 @@ def _ffmpeg(diagnosis: Diagnosis) -> Iterator[Need]:
         )
 
 
+def _network(diagnosis: Diagnosis) -> Iterator[Need]:
+    yield from needs.opencv(diagnosis)
+    yield from needs.pyav(diagnosis)
+
+
 def _cuda_graphs(diagnosis: Diagnosis) -> Iterator[Need]:
     yield from needs.cuda_device(diagnosis)
     yield from needs.cuda_bindings(diagnosis)
@@ -68,10 +78,11 @@ FEATURES: dict[str, tuple[str, Callable[[Diagnosis], Iterator[Need]]]] = {
     "tensorrt-rtx-build": ("build TensorRT-RTX engines", needs.tensorrt_rtx),
     "tensorrt": ("run TensorRT engines", _tensorrt),
     "cuda-graphs": ("replay inferences as CUDA graphs", _cuda_graphs),
-    "csi-camera": ("CSI camera, GStreamer pipelines", _csi_camera),
     "usb-camera": ("USB camera", _usb_camera),
+    "csi-camera": ("CSI camera", _csi_camera),
+    "gstreamer": ("GStreamer pipelines", _gstreamer),
     "video-files": ("video files", _ffmpeg),
-    "rtsp": ("RTSP and HTTP streams", _ffmpeg),
+    "rtsp": ("RTSP and HTTP streams", _network),
     "steady-clocks": ("latencies that can be compared", needs.steady_clocks),
 }
 """Name, title and what it lacks, of each feature."""

@@ -62,10 +62,13 @@ class Machine:
         except OSError:
             return []
 
+    def find(self, command: str) -> str | None:
+        """Return where a command is; None if there is none of that name."""
+        return shutil.which(command, path=":".join(str(self.root / folder) for folder in COMMAND_FOLDERS))
+
     def run(self, command: str, *arguments: str) -> str | None:
         """Return what a command prints; None if there is no such command, it fails or does not end."""
-        folders = ":".join(str(self.root / folder) for folder in COMMAND_FOLDERS)
-        program = shutil.which(command, path=folders)
+        program = self.find(command)
         if program is None:
             return None
         try:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from googlenet_edge.doctor.facts import Need
+from googlenet_edge.doctor.software import CSI_ELEMENTS, PIPELINE_ELEMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,12 +15,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "camera",
+    "csi_elements",
     "cuda_bindings",
     "cuda_device",
     "gstreamer",
     "host_package",
     "opencv",
     "package",
+    "pyav",
     "pycuda",
     "steady_clocks",
     "tensorrt",
@@ -29,6 +32,9 @@ __all__ = [
 OLDEST_TENSORRT = (10, 3)
 SEE_SYSTEM_PACKAGES = "python3 -m venv --system-site-packages .venv"
 JETPACK = "sudo apt install nvidia-jetpack"
+
+GSTREAMER = "gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad"
+"""Debian's packages for pipelines."""
 
 SYSTEM_LIBRARIES = {"libGL.so": "libgl1", "libgthread": "libglib2.0-0", "libglib": "libglib2.0-0", "libSM": "libsm6"}
 """Debian's packages for libraries that PyPI's OpenCV expects of the system."""
@@ -66,22 +72,35 @@ def opencv(diagnosis: Diagnosis) -> Iterator[Need]:
 
 
 def gstreamer(diagnosis: Diagnosis) -> Iterator[Need]:
-    """OpenCV with GStreamer, which PyPI's is never built with."""
-    found = diagnosis.packages["cv2"]
-    if not found.works or str(found.details.get("GStreamer", "NO")).startswith("YES"):
+    """GStreamer's own programs and elements; OpenCV need not be built with it."""
+    found = diagnosis.gstreamer
+    if found.launch is None:
+        yield Need("gst-launch-1.0 is not installed", f"sudo apt install {GSTREAMER}")
         return
-    names = " ".join(found.distributions)
-    what = f"OpenCV {found.version} ({'from PyPI: ' + names if names else found.path}) is built without GStreamer"
-    steps = [] if diagnosis.board.is_jetson or found.hidden else ["sudo apt install python3-opencv"]
-    if diagnosis.board.is_jetson and not found.hidden:
-        steps.append(JETPACK)
-    if diagnosis.python.in_venv and not diagnosis.python.system_site_packages:
-        # A new environment starts without PyPI's OpenCV, so there is nothing to uninstall.
-        steps.append(f"{SEE_SYSTEM_PACKAGES}, and install into it without opencv-python")
-    elif names:
-        steps.append(f"pip uninstall {names}")
-    hidden = f"; the system's own is in {found.hidden}, where this one hides it" if found.hidden else ""
-    yield Need(f"{what}{hidden}", "; then ".join(steps) or "use an OpenCV that is built with GStreamer")
+    missing = [name for name in PIPELINE_ELEMENTS if found.elements.get(name) is False]
+    if missing:
+        yield Need(f"GStreamer has no {' and no '.join(missing)}", f"sudo apt install {GSTREAMER}")
+
+
+def csi_elements(diagnosis: Diagnosis) -> Iterator[Need]:
+    """The elements that read a Jetson's CSI cameras."""
+    if not diagnosis.board.is_jetson:
+        yield Need("CSI cameras are read on Jetson boards only", "use a USB or network camera on this machine")
+        return
+    missing = [name for name in CSI_ELEMENTS if diagnosis.gstreamer.elements.get(name) is False]
+    if missing:
+        share = "; in a container: docker run --runtime nvidia -v /tmp/argus_socket:/tmp/argus_socket"
+        yield Need(
+            f"GStreamer has no {' and no '.join(missing)}, which come with JetPack",
+            f"sudo apt install nvidia-l4t-gstreamer{share if diagnosis.board.in_container else ''}",
+        )
+
+
+def pyav(diagnosis: Diagnosis) -> Iterator[Need]:
+    """PyAV, which reads network streams with an FFmpeg of its own."""
+    # On a Jetson the extra [cpu] would bring PyPI's OpenCV too; av alone has a wheel for its processor.
+    install = "pip install av" if diagnosis.board.is_jetson else "pip install '.[cpu]'"
+    yield from package(diagnosis.packages["av"], install)
 
 
 def tensorrt(diagnosis: Diagnosis) -> Iterator[Need]:

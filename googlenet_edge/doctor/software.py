@@ -7,17 +7,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from googlenet_edge.doctor.facts import CudaDevice, CudaDriver, Package, PythonInstall
+from googlenet_edge.doctor.facts import CudaDevice, CudaDriver, GStreamer, Package, PythonInstall
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from googlenet_edge.doctor.machine import Machine
 
-__all__ = ["PACKAGES", "read_cuda", "read_packages", "read_python"]
+__all__ = [
+    "CSI_ELEMENTS",
+    "PACKAGES",
+    "PIPELINE_ELEMENTS",
+    "read_cuda",
+    "read_gstreamer",
+    "read_packages",
+    "read_python",
+]
 
 GROUPS = (
     ("numpy", "cv2", "onnxruntime"),
+    # It brings an FFmpeg of its own, beside OpenCV's.
+    ("av",),
     ("torch", "onnx", "onnxsim", "onnxscript", "safetensors"),
     # Two TensorRTs in one process would share symbols.
     ("tensorrt",),
@@ -30,6 +40,12 @@ PACKAGES = tuple(name for group in GROUPS for name in group)
 
 FROM_JETPACK = ("cv2", "tensorrt")
 """Packages that come with the system's Python on a Jetson."""
+
+PIPELINE_ELEMENTS = ("videoconvert", "gdppay", "fdsink")
+"""What every pipeline is given at its end."""
+
+CSI_ELEMENTS = ("nvarguscamerasrc", "nvvidconv")
+"""What a Jetson's CSI camera needs besides; they come with JetPack."""
 
 PARALLEL_IMPORTS = 2
 
@@ -65,6 +81,19 @@ def read_cuda(machine: Machine) -> CudaDriver:
         version=details.get("cuda"),
         devices=tuple(CudaDevice(**device) for device in details.get("devices", ())),
         error=found.get("error") or details.get("error"),
+    )
+
+
+def read_gstreamer(machine: Machine) -> GStreamer:
+    """Look for GStreamer's programs, and ask for each element that we use."""
+    inspects = machine.find("gst-inspect-1.0") is not None
+
+    def has(element: str) -> bool | None:
+        return machine.run("gst-inspect-1.0", "--exists", element) is not None if inspects else None
+
+    return GStreamer(
+        launch=machine.find("gst-launch-1.0"),
+        elements={element: has(element) for element in (*PIPELINE_ELEMENTS, *CSI_ELEMENTS)},
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from googlenet_edge.types import FrameTrace
+from googlenet_edge.types import FrameTrace, StampSource
 
 __all__ = [
     "DEVICE_STAGE_DEFINITION",
@@ -95,13 +95,19 @@ DEVICE_STAGE_DEFINITION = (
 )
 
 
-def capture_definition(*, live: bool, device_stamps: bool) -> str:
+def capture_definition(*, live: bool, stamp_source: StampSource = "host") -> str:
     """Return what "captured" means for a source: the moment from which latencies are counted."""
     if not live:
         return (
             "when the frame was ready in memory: the source is not live, and reading, decoding or rendering the frame "
             "is outside queue and capture_to_result (as far as the loop had to wait for it, it is in wait)"
         )
-    if device_stamps:
+    if stamp_source == "device":
         return "the camera's own time stamp, converted to the host's monotonic clock"
+    if stamp_source == "stream":
+        return (
+            "the sender's own time stamp, brought to the host's clock by the frames that travelled quickest: what a "
+            "frame was delayed beyond those is contained, but not the delay that all frames have in common (exposure, "
+            "encoding, the quickest way through the network)"
+        )
     return "when the host received the frame: exposure, the sensor's readout, encoding and the network come before"

@@ -46,10 +46,39 @@ def make_video(tmp_path: Path) -> MakeVideo:
     return make
 
 
+ODD_PARTS = {
+    "/no-length": b"--frame\r\nContent-Type: image/jpeg\r\n\r\n%b\r\n",
+    "/no-dashes": b"frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%b\r\n",
+    "/no-type": b"\r\n--another boundary\r\nContent-Length: %d\r\n\r\n%b",
+    "/wrong-length": b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: 7%d\r\n\r\n%b\r\n",
+    "/noise": bytes(i for i in range(256) if i != 37) * 3
+    + b"\xff\xd8--frame\nContent-type:image/jpg\n\n%b\xff\xff\xd8\xd8",
+    "/nothing": b"%b",
+}
+"""How cameras part their pictures, and what they should not do."""
+PATHS = ("/mjpeg", "/unnamed", "/stall", "/trickle", "/end", "/login", "/broken", "/flaky", "/torn", "/one", "/colours")
+COLOURS = ((0, 0, 255), (0, 255, 0), (255, 0, 0), (255, 255, 255), (0, 0, 0), (40, 120, 220), (128, 128, 128))
+"""BGR."""
+
+
+def _picture(path: str, i: int) -> bytes:
+    if path == "/broken" or (path == "/flaky" and i % 5 == 3):
+        return b"no picture"
+    if path == "/colours":
+        return cv2.imencode(".jpg", np.full((48, 64, 3), COLOURS[i % len(COLOURS)], np.uint8))[1].tobytes()
+    if path == "/sizes":
+        return cv2.imencode(".jpg", np.full((120, 160 + i, 3), 90, np.uint8))[1].tobytes()
+    whole = jpeg(i % 32 * GRAY_STEP)
+    return whole[: len(whole) // 2] if path == "/torn" and i % 5 == 3 else whole
+
+
 class _Handler(http.server.BaseHTTPRequestHandler):
-    """Paths: /mjpeg, /stall (10 frames, then silence), /trickle (10 frames, then a byte at a time), /end (10 frames),
-    /login (needs me:S3cret!pw), /broken (MJPEG without pictures), /flaky (every fifth is none), /html, /jpg, and the
-    files that a test gave the server; anything else is 404.
+    """Paths: /mjpeg and those of ODD_PARTS; /one (a picture, then silence), /stall (10 frames, then silence), /trickle
+    (10 frames, then a byte at a time), /end (10 frames), /login (needs me:S3cret!pw), /broken (MJPEG without pictures),
+    /flaky (every fifth is none), /torn (every fifth is half), /colours, /sizes (each of another width), /unnamed
+    (without a content type), /html, /jpg,
+    and the files that a test gave the server, slowly and without their length if their name ends in .ts; anything else
+    is 404.
     """
 
     server: HttpCamera
@@ -61,14 +90,22 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         if path == "/login" and self.headers.get("Authorization") != "Basic bWU6UzNjcmV0IXB3":
             self._head(401, "text/plain", ("WWW-Authenticate", 'Basic realm="camera"'))
-        elif path in ("/mjpeg", "/stall", "/trickle", "/end", "/login", "/broken", "/flaky"):
+        elif path in (*PATHS, "/sizes", *ODD_PARTS):
             self._mjpeg(path)
         elif path == "/html":
             self._head(200, "text/html")
             self.wfile.write(b"<html>the camera's own page</html>")
         elif path == "/jpg":
-            self._head(200, "image/jpeg")
-            self.wfile.write(jpeg(50))
+            picture = jpeg(50)
+            self._head(200, "image/jpeg", ("Content-Length", str(len(picture))))
+            self.wfile.write(picture)
+        elif path.endswith(".ts"):  # a transmission, which has no length
+            self._head(200, "video/mp2t")
+            data = self.server.files[path]
+            for at in range(0, len(data), 1880):
+                self.wfile.write(data[at : at + 1880])
+                if self.server.ended.wait(0.01):
+                    return
         elif path in self.server.files:
             self._head(200, "video/mp4", ("Content-Length", str(len(self.server.files[path]))))
             self.wfile.write(self.server.files[path])
@@ -82,19 +119,24 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def _mjpeg(self, path: str) -> None:
-        self._head(200, "multipart/x-mixed-replace; boundary=frame")
+        if path == "/unnamed":  # it does not say what it is
+            self.send_response(200)
+            self.end_headers()
+        else:
+            self._head(200, "multipart/x-mixed-replace; boundary=frame")
         for i in range(100_000):
             if path in ("/stall", "/trickle", "/end") and i == 10:
                 while path != "/end" and not self.server.ended.wait(0.02):
                     if path == "/trickle":
                         self.wfile.write(b"x")
                 return
-            picture = (
-                b"no picture" if path == "/broken" or (path == "/flaky" and i % 5 == 3) else jpeg(i % 32 * GRAY_STEP)
-            )
-            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
-            self.wfile.write(head.encode() + picture + b"\r\n")
-            if self.server.ended.wait(0.02):
+            picture = _picture(path, i)
+            part = ODD_PARTS.get(path, b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%b\r\n")
+            if path == "/one":
+                part = b"--frame\r\nContent-Type: image/jpeg\r\n\r\n%b\r\n"
+            self.wfile.write(part % ((len(picture), picture) if b"%d" in part else picture))
+            self.server.sent = i
+            if self.server.ended.wait(1e9 if path == "/one" else 0.02):
                 return
 
 
@@ -102,12 +144,15 @@ class HttpCamera(http.server.ThreadingHTTPServer):
     """See :class:`_Handler`."""
 
     daemon_threads = True
+    colours = COLOURS
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.ended = threading.Event()
         self.files: dict[str, bytes] = {}
         self.requests: list[str] = []
+        self.sent = -1
+        """Number of the picture that was sent last."""
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that went away is no error."""

@@ -1,6 +1,7 @@
 """An RTSP server on 127.0.0.1 for the tests: a process of /usr/bin/python3, which alone has Debian's PyGObject.
 
-Usage: rtsp_server.py none|basic|digest. Prints its port. /cam has H.264 video, /audio only sound; login me, S3cret!pw.
+Usage: rtsp_server.py none|basic|digest. Prints its port. /cam has H.264 video, /reordered the
+same with B-frames, /jpeg MJPEG, /both video and sound, /audio only sound; login me, S3cret!pw.
 """
 
 import sys
@@ -13,9 +14,14 @@ gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # type: ignore[import-not-found]  # noqa: E402
 
 USER, PASSWORD = "me", "S3cret!pw"
+VIDEO = "videotestsrc is-live=true ! video/x-raw,format=I420,width=160,height=120,framerate=25/1"
+H264 = f"{VIDEO} ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10 ! rtph264pay name=pay0"
 LAUNCH = {
-    "/cam": "videotestsrc is-live=true ! video/x-raw,width=160,height=120,framerate=25/1 ! "
-    "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10 ! rtph264pay name=pay0",
+    "/cam": H264,
+    "/reordered": f"{VIDEO} ! x264enc bframes=2 b-adapt=false rc-lookahead=2 speed-preset=ultrafast key-int-max=10 ! "
+    "rtph264pay name=pay0",
+    "/jpeg": f"{VIDEO} ! jpegenc ! rtpjpegpay name=pay0",
+    "/both": f"{H264} audiotestsrc is-live=true ! alawenc ! rtppcmapay name=pay1",
     "/audio": "audiotestsrc is-live=true ! alawenc ! rtppcmapay name=pay0",
 }
 

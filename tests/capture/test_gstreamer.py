@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -48,7 +49,7 @@ def grabber() -> Iterator[GstGrabber]:
 
 
 def process_of(grabber: GstGrabber) -> subprocess.Popen[bytes]:
-    return grabber._process
+    return grabber._child.process
 
 
 def take_all(grabber: GstGrabber) -> None:
@@ -223,7 +224,7 @@ def test_a_process_that_hangs_is_lost_and_still_closed_within_a_second(grabber: 
     with pytest.raises(SourceLostError, match=r"no frame for 300 ms.*longer read timeout"):
         take_all(grabber)
     started = time.monotonic()
-    grabber._stop_process()
+    grabber.release()
     assert time.monotonic() - started < 1.0
     assert not Path(f"/proc/{process_of(grabber).pid}").exists()
 
@@ -253,6 +254,42 @@ def test_a_pipeline_that_waits_for_room_is_stopped_in_good_order() -> None:
     full.release()
     # Killed, it would be -9, and a camera might stay taken.
     assert process_of(full).returncode >= 0
+
+
+def test_the_process_ends_when_its_parent_is_killed_although_no_frame_comes(eventually: Eventually) -> None:
+    """It would have the camera or the port still, when a service starts us again."""
+    stalls = "videotestsrc is-live=true ! video/x-raw,width=64,height=48,framerate=1/100"
+    code = """
+import os, sys, time
+from googlenet_edge.capture import SourceOptions, open_source
+source = open_source(sys.argv[1], SourceOptions(open_timeout_ms=60_000, read_timeout_ms=60_000))
+print("open", flush=True)
+time.sleep(100)
+"""
+
+    def pipelines(pid: int) -> list[int]:
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):  # it has just ended
+                name, _, rest = stat.read_text().partition("(")[2].rpartition(")")
+                if name.startswith("gst") and int(rest.split()[1]) == pid:
+                    found.append(int(stat.parent.name))
+        return found
+
+    path = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(
+        [sys.executable, "-c", code, f"gst: {stalls}"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | path,
+    ) as parent:
+        assert parent.stdout is not None
+        try:
+            assert parent.stdout.readline() == "open\n"
+            (pipeline,) = pipelines(parent.pid)
+        finally:
+            parent.kill()
+    eventually(lambda: not Path(f"/proc/{pipeline}").exists())
 
 
 def test_opening_and_closing_twenty_times_leaves_nothing_behind() -> None:

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from googlenet_edge.capture.live import BUFFERED_FRAMES, LiveSource, Timeouts
+from googlenet_edge.capture.live import LiveConfig, LiveSource
+from googlenet_edge.capture.live_reader import BUFFERED_FRAMES
 from googlenet_edge.errors import SourceError, SourceLostError
 from googlenet_edge.types import Frame
 
@@ -24,6 +25,7 @@ class Script:
         self.live = live
         self.frames: queue.Queue[int | Exception | None] = queue.Queue()
         self.asked = 0
+        self.left_out = 0
         self.released = threading.Event()
         self.thread: threading.Thread | None = None
 
@@ -33,7 +35,7 @@ class Script:
         item = self.frames.get()
         if isinstance(item, Exception):
             raise item
-        return None if item is None else Frame(IMAGE, sequence, captured_ns=item)
+        return None if item is None else Frame(IMAGE, sequence + self.left_out, captured_ns=item)
 
     def release(self) -> None:
         self.released.set()
@@ -45,9 +47,8 @@ def started(
 ) -> Iterator[LiveSource]:
     source = LiveSource(
         lambda _: script,
+        LiveConfig(open_ms=5000, read_ms=read_ms, every_frame=every_frame),
         description="scripted",
-        timeouts=Timeouts(open_ms=5000, read_ms=read_ms),
-        every_frame=every_frame,
         clock=clock,
     )
     with source:
@@ -82,6 +83,18 @@ def test_every_frame_keeps_all_in_bounded_memory(eventually: Eventually) -> None
         frames = list(source)
     assert [f.sequence for f in frames] == list(range(count))
     assert source.dropped == 0
+
+
+def test_frames_that_the_grabber_left_out_count_as_dropped(eventually: Eventually) -> None:
+    script = Script()
+    with started(script, every_frame=True) as source:
+        frames = iter(source)
+        script.frames.put(100)
+        assert next(frames).sequence == 0
+        script.left_out = 3
+        script.frames.put(200)
+        assert next(frames).sequence == 4
+        assert source.dropped == 3
 
 
 def test_an_error_reaches_the_caller_after_the_frames_before_it(eventually: Eventually) -> None:
@@ -174,16 +187,31 @@ def test_an_open_that_hangs_has_an_end(monkeypatch: pytest.MonkeyPatch, eventual
         return script
 
     with pytest.raises(SourceError, match="scripted: not open after 50 ms"):
-        LiveSource(
-            hang,
-            description="scripted",
-            timeouts=Timeouts(open_ms=50, read_ms=50),
-            every_frame=False,
-            clock=time.monotonic_ns,
-        )
+        LiveSource(hang, LiveConfig(open_ms=50, read_ms=50), description="scripted", clock=time.monotonic_ns)
     answer.set()
     eventually(script.released.is_set)  # late, but not leaked
     assert script.asked == 0
+
+
+def test_an_open_that_hangs_can_be_stopped(eventually: Eventually) -> None:
+    opening, stop, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def hang(end: threading.Event) -> Script:
+        opening.set()
+        end.wait()
+        ended.set()
+        raise SourceError("what nobody wants to know any more")
+
+    def stop_it() -> None:
+        opening.wait(20)
+        stop.set()
+
+    stopper = threading.Thread(target=stop_it)
+    stopper.start()
+    with pytest.raises(SourceError, match="scripted: stopped while it was being opened"):
+        LiveSource(hang, LiveConfig(open_ms=60_000, read_ms=50), description="scripted", clock=lambda: 0, stop=stop)
+    stopper.join(20)
+    assert ended.is_set()
 
 
 def test_what_opening_raises_reaches_the_caller() -> None:
@@ -191,9 +219,7 @@ def test_what_opening_raises_reaches_the_caller() -> None:
         raise SourceError("no such camera")
 
     with pytest.raises(SourceError, match="no such camera"):
-        LiveSource(
-            refuse, description="x", timeouts=Timeouts(open_ms=50, read_ms=50), every_frame=False, clock=lambda: 0
-        )
+        LiveSource(refuse, LiveConfig(open_ms=50, read_ms=50), description="x", clock=lambda: 0)
 
 
 def test_a_frame_that_waits_is_not_handed_out_after_closing(eventually: Eventually) -> None:

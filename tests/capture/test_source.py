@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import googlenet_edge
-from googlenet_edge.capture import SourceOptions, open_source
+from googlenet_edge.capture import Reconnect, SourceOptions, open_source
 from googlenet_edge.errors import GoogLeNetEdgeError, SourceError, UsageError
 
 
@@ -60,6 +62,47 @@ def test_the_demo_scene_without_a_rate_drops_nothing() -> None:
     with open_source("demo:", SourceOptions(size_px=(160, 120))) as source:
         assert [f.sequence for f, _ in zip(source, range(3), strict=False)] == [0, 1, 2]
         assert (source.live, source.dropped) == (False, 0)
+
+
+@pytest.mark.parametrize(
+    ("uri", "options", "message"),
+    [
+        ("0", SourceOptions(fps="native"), "/dev/video0: fps 'native' does not apply to a camera"),
+        ("0", SourceOptions(transport="udp"), "/dev/video0: transport does not apply to a camera"),
+        ("0", SourceOptions(latency_ms=5), "/dev/video0: latency_ms does not apply to a camera"),
+        ("demo:", SourceOptions(fps="native"), "demo:: fps 'native' does not apply to the demo scene"),
+        ("demo:", SourceOptions(buffers=2), "demo:: buffers does not apply to the demo scene"),
+        ("rtsp://127.0.0.1:9/x", SourceOptions(fps="native"), "fps does not apply to a network stream"),
+        ("rtsp://127.0.0.1:9/x", SourceOptions(buffers=2), "buffers does not apply to a network stream"),
+        ("http://127.0.0.1:9/x", SourceOptions(transport="udp"), "transport does not apply to HTTP"),
+        ("http://127.0.0.1:9/x", SourceOptions(latency_ms=5), "latency_ms does not apply to HTTP"),
+        ("gst: videotestsrc", SourceOptions(buffers=2), "buffers does not apply to a GStreamer pipeline"),
+        ("gst: videotestsrc", SourceOptions(latency_ms=2), "latency_ms does not apply to a GStreamer pipeline"),
+        ("csi:0", SourceOptions(fps="native"), "csi:0: fps 'native' does not apply to a CSI camera"),
+        ("csi:0", SourceOptions(transport="udp"), "csi:0: transport does not apply to a CSI camera"),
+    ],
+)
+def test_an_option_that_a_kind_does_not_have_is_refused_whatever_the_policy(
+    uri: str, options: SourceOptions, message: str
+) -> None:
+    for given in (options, replace(options, reconnect=Reconnect(attempts=None))):
+        with pytest.raises(UsageError, match=re.escape(message)):
+            open_source(uri, given)
+
+
+def test_a_program_that_is_not_installed_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(SourceError, match=r"gst: videotestsrc: gst-launch-1.0 is not installed; sudo apt install"):
+        open_source("gst: videotestsrc", SourceOptions(reconnect=Reconnect(attempts=None)))
+
+
+def test_images_have_no_rate_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    for uri in (tmp_path, tmp_path / "a.png", str(tmp_path / "*.png")):
+        with pytest.raises(
+            UsageError, match="fps 'native' does not apply to images, only to video files; give a number"
+        ):
+            open_source(uri, SourceOptions(fps="native"))
 
 
 def test_importing_the_package_or_the_factory_imports_no_opencv() -> None:

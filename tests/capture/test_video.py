@@ -2,17 +2,21 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 
-from googlenet_edge.capture import SourceOptions, open_source
-from googlenet_edge.capture.video import missing_bytes
-from googlenet_edge.errors import SourceError, SourceLostError
-from googlenet_edge.types import Frame
+from googlenet_edge.capture import Reconnect, SourceOptions, open_source
+from googlenet_edge.capture.paced import PacedGrabber
+from googlenet_edge.capture.video import VideoFileSource, missing_bytes
+from googlenet_edge.errors import SourceError, SourceLostError, UsageError
+from googlenet_edge.types import Frame, Outages
 
 MakeVideo = Callable[..., Path]
 KINDS = [("clip.mp4", "mp4v"), ("clip.avi", "MJPG"), ("clip.mkv", "mp4v"), ("clip.mov", "mp4v"), ("clip.webm", "VP80")]
@@ -174,9 +178,172 @@ def test_given_a_rate_it_is_delivered_live(make_video: MakeVideo) -> None:
     assert source.dropped == 0
 
 
-def test_options_for_cameras_are_refused(make_video: MakeVideo) -> None:
-    with pytest.raises(ValueError, match="size_px does not apply to files"):
-        open_source(make_video(), SourceOptions(size_px=(640, 480)))
+@pytest.mark.parametrize(
+    "options",
+    [
+        SourceOptions(size_px=(640, 480)),
+        SourceOptions(fourcc="MJPG"),
+        SourceOptions(buffers=3),
+        SourceOptions(transport="udp"),
+        SourceOptions(latency_ms=100),
+    ],
+)
+def test_options_for_cameras_are_refused(make_video: MakeVideo, options: SourceOptions) -> None:
+    with pytest.raises(UsageError, match=r"clip.mp4: \w+ does not apply to video files; leave it out"):
+        open_source(make_video(), options)
+
+
+def test_a_policy_for_lost_sources_is_no_error_for_a_file_and_does_not_begin_it_anew(make_video: MakeVideo) -> None:
+    for options in (
+        SourceOptions(reconnect=Reconnect(attempts=None)),
+        SourceOptions(reconnect=Reconnect(attempts=None), fps=500, every_frame=True),
+    ):
+        with open_source(make_video(frames=4), options) as source:
+            assert levels(list(source)) == [0, 1, 2, 3]
+            assert (source.connected, source.outages) == (True, Outages())
+
+
+def test_a_truncated_file_at_a_rate_is_not_begun_anew_either(make_video: MakeVideo) -> None:
+    path = make_video("clip.avi", fourcc="MJPG")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    options = SourceOptions(reconnect=Reconnect(attempts=None), fps=500, every_frame=True)
+    frames: list[Frame] = []
+    with open_source(path, options) as source, pytest.raises(SourceLostError, match="the file is truncated"):
+        frames.extend(source)
+    assert levels(frames) == list(range(len(frames)))
+    assert (source.connected, source.outages.attempts) == (False, 0)
+
+
+def spans_ms(path: Path, options: SourceOptions, count: int) -> list[float]:
+    """The times between the frames of a file that is delivered at a pace of its own, by a clock of its own."""
+    clock = PacedClock()
+    source = VideoFileSource(path, clock=clock, loop=options.loop)
+    grabber = PacedGrabber(source, step_ns=lambda: source.step_ns, stop=clock, clock=clock)
+    stamps = []
+    for i in range(count):
+        frame = grabber.grab(i)
+        assert frame is not None
+        stamps.append(frame.captured_ns)
+    grabber.release()
+    return [round(float(span), 3) for span in np.diff(stamps) / 1e6]
+
+
+class PacedClock(threading.Event):
+    """A clock that only waiting moves on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now_ns = 0
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self.now_ns += round(timeout * 1e9)
+        return self.is_set()
+
+
+def test_at_its_native_rate_a_file_takes_the_time_that_it_was_made_for(make_video: MakeVideo) -> None:
+    spans = spans_ms(make_video(frames=5), SourceOptions(), 5)
+    assert spans == pytest.approx([100] * 4)
+    started = time.monotonic()
+    with open_source(make_video(frames=4), SourceOptions(fps="native", every_frame=True)) as source:
+        frames = list(source)
+        assert source.live
+    assert levels(frames) == [0, 1, 2, 3]
+    assert time.monotonic() - started >= 0.3
+    assert frames[3].captured_ns - frames[0].captured_ns >= 0.29e9
+
+
+def test_a_file_of_no_constant_rate_keeps_its_own_and_a_gap_is_no_part_of_it(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "vfr.mp4", stamps_ms=[0, 40, 80, 200, 240, 640, 9640, 9680])
+    spans = spans_ms(path, SourceOptions(), 8)
+    assert spans[:5] == pytest.approx([40, 40, 120, 40, 400])
+    assert spans[5] < 2000  # by the average rate
+    assert spans[6] == pytest.approx(40)
+
+
+def test_frames_that_come_too_late_are_not_caught_up_in_a_burst(make_video: MakeVideo) -> None:
+    clock = PacedClock()
+    source = VideoFileSource(make_video(frames=8), clock=clock)
+    grabber = PacedGrabber(source, step_ns=lambda: 100_000_000, stop=clock, clock=clock)
+    stamps_ms = []
+    for i in range(8):
+        clock.now_ns += {3: 350_000_000, 6: 130_000_000}.get(i, 0)  # decoding took so long
+        frame = grabber.grab(i)
+        assert frame is not None
+        stamps_ms.append(frame.captured_ns // 1_000_000)
+    assert stamps_ms == [0, 100, 200, 550, 650, 750, 880, 950]  # a little late is made up for
+    clock.set()
+    assert grabber.grab(8) is None
+    grabber.release()
+
+
+def test_a_wait_for_a_frame_that_is_due_later_ends_with_the_stop_event(make_video: MakeVideo) -> None:
+    clock = PacedClock()
+    source = VideoFileSource(make_video(), clock=clock)
+    grabber = PacedGrabber(source, step_ns=lambda: 10**12, stop=clock, clock=clock)
+    assert grabber.grab(0) is not None
+    clock.set()
+    assert grabber.grab(1) is None
+    grabber.release()
+
+
+def test_a_looped_file_keeps_its_pace(make_video: MakeVideo) -> None:
+    assert spans_ms(make_video(frames=3), SourceOptions(loop=True), 8) == pytest.approx([100] * 7)
+
+
+def test_a_file_that_says_no_rate_has_no_native_one(make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(VideoFileSource, "_read_fps", lambda _: None)
+    with pytest.raises(SourceError, match=r"clip.mp4: says no frame rate of its own; give fps as a number"):
+        open_source(make_video(), SourceOptions(fps="native"))
+
+
+def write_video(path: Path, *, stamps_ms: list[int]) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        for i, stamp_ms in enumerate(stamps_ms):
+            frame = av.VideoFrame.from_ndarray(np.full((120, 160, 3), 8 * i, np.uint8), format="bgr24")
+            frame.pts, frame.time_base = stamp_ms, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def test_a_read_that_is_under_way_when_the_source_is_closed_frees_the_file(
+    make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("googlenet_edge.capture.video.CLOSE_S", 0.01)
+    source = VideoFileSource(make_video(), clock=time.monotonic_ns)
+    reading, answer, released = threading.Event(), threading.Event(), []
+    capture = source._capture
+
+    class SlowCapture:
+        def grab(self) -> bool:
+            reading.set()
+            answer.wait(20)
+            return capture.grab()
+
+        def release(self) -> None:
+            released.append(threading.current_thread())
+            capture.release()
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(capture, name)
+
+    source._capture = SlowCapture()  # type: ignore[assignment]
+    thread = threading.Thread(target=lambda: next(iter(source)))
+    thread.start()
+    assert reading.wait(20)
+    source.close()
+    assert "still blocked in a read" in caplog.text
+    assert released == []
+    answer.set()
+    thread.join(20)
+    assert released == [thread]
 
 
 def test_an_older_container_without_frame_count_still_ends_quietly(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from itertools import count, pairwise
 from pathlib import Path
@@ -10,13 +11,12 @@ from typing import Any
 import cv2
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import onnx
 import pytest
 from PIL import Image
 
 from googlenet_edge.capture import camera
-from googlenet_edge.errors import CalibrationError
+from googlenet_edge.errors import CalibrationError, SourceLostError
 from googlenet_edge.graph.half import to_half
 from googlenet_edge.graph.session import OnnxRunner
 from googlenet_edge.quantization.cache import to_cache
@@ -25,7 +25,7 @@ from googlenet_edge.quantization.images import CalibrationImages, ImageOptions, 
 from googlenet_edge.quantization.quantize import QuantizeConfig, quantize_int8
 from googlenet_edge.quantization.report import calibration_report
 from googlenet_edge.quantization.table import CalibrationTable
-from googlenet_edge.types import CropRule
+from googlenet_edge.types import Clock, CropRule, Frame
 
 RULE = CropRule(resize_px=36, crop_px=32)
 QUICK = QuantizeConfig(method="max", bias_correction=False)
@@ -99,32 +99,38 @@ def test_a_truncated_image_is_left_out_whatever_its_kind(
 # -- sources
 
 
-class _Device:
-    """What OpenCV has of a camera: an endless picture that changes."""
+class _Camera:
+    """A camera with a picture that changes, endless or for so many frames."""
 
-    def __init__(self, frames: int | None = None) -> None:
+    live = True
+
+    def __init__(self, clock: Clock = time.monotonic_ns, frames: int | None = None) -> None:
         self.taken = 0
+        self._clock = clock
         self._frames = frames
         self.released = False
 
-    def grab(self) -> bool:
+    def grab(self, sequence: int) -> Frame:
         self.taken += 1
-        return self._frames is None or self.taken <= self._frames
-
-    def retrieve(self) -> tuple[bool, npt.NDArray[np.uint8]]:
-        return True, np.full((48, 64, 3), self.taken % 200, np.uint8)
+        if self._frames is not None and self.taken > self._frames:
+            raise SourceLostError(f"/dev/video0: the camera was unplugged (after {sequence} frames)")
+        return Frame(np.full((48, 64, 3), self.taken % 200, np.uint8), sequence, self._clock())
 
     def release(self) -> None:
         self.released = True
 
 
 def test_a_camera_is_looked_at_once_a_second_and_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one stand-in is OpenCV's device; there is no camera here."""
-    device = _Device()
-    monkeypatch.setattr(camera, "open_device", lambda path, options: device)
+    """The one stand-in is the camera; there is none here."""
     ticks = count()
     tenth_of_a_second_ns = 100_000_000
-    with collect_images("0", RULE, ImageOptions(count=4), clock=lambda: next(ticks) * tenth_of_a_second_ns) as images:
+
+    def clock() -> int:
+        return next(ticks) * tenth_of_a_second_ns
+
+    device = _Camera(clock)
+    monkeypatch.setattr(camera, "CameraGrabber", lambda path, options, **_: device)
+    with collect_images("0", RULE, ImageOptions(count=4), clock=clock) as images:
         numbers = [int(name.removeprefix("0#")) for name in images.names]
         pictures = [int(images.read(index)[0, 0, 0, 0]) for index in range(4)]
     assert len(numbers) == 4
@@ -134,7 +140,7 @@ def test_a_camera_is_looked_at_once_a_second_and_let_go(monkeypatch: pytest.Monk
 
 
 def test_a_camera_that_is_pulled_out_leaves_what_it_gave(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(camera, "open_device", lambda path, options: _Device(frames=5))
+    monkeypatch.setattr(camera, "CameraGrabber", lambda path, options, **_: _Camera(frames=5))
     with collect_images("0", RULE, ImageOptions(count=50, every=1)) as images:
         assert 1 <= len(images) <= 5
         (ended,) = (warning for warning in images.summary.warnings if warning.code == "ended-early")

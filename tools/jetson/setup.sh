@@ -60,7 +60,9 @@ echo "== L4T $l4t"
 echo "== system packages"
 as_root apt-get update
 as_root apt-get install --yes nvidia-jetpack python3-venv python3-dev build-essential
-# JetPack's own OpenCV has GStreamer, which CSI cameras need; where JetPack brings none, the distribution's has it too.
+# CSI cameras and pipelines run in GStreamer's own programs, which JetPack does not bring all of.
+as_root apt-get install --yes gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
+# JetPack's own OpenCV, or where it brings none the distribution's: PyPI's would bring a newer numpy along.
 if ! "${JETSON_PYTHON:-/usr/bin/python3}" -c 'import cv2' 2>/dev/null; then
   as_root apt-get install --yes python3-opencv
 fi

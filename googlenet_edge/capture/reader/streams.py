@@ -1,0 +1,179 @@
+"""Opens a stream in the way that its address and its server call for, and hands its pictures on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from googlenet_edge.capture.reader.received import catching_up, timed
+from googlenet_edge.capture.reader.run import LostError, Settings
+from googlenet_edge.capture.reader.stamps import StreamClock
+
+if TYPE_CHECKING:
+    from googlenet_edge.capture.reader.outlet import Outlet
+
+__all__ = ["NoVideoError", "read_stream"]
+
+DAMAGED_PACKETS = 1000
+"""After so many in a row that cannot be read, without one that can, there is no stream."""
+# What FFmpeg cuts into pictures itself: it hands one on when the next one begins.
+_CUT_BY_PARSER = frozenset(("h264", "hevc", "mpeg4", "h263", "mpeg1video", "mpeg2video"))
+_PROTOCOLS = "rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,crypto,httpproxy"
+
+
+class NoVideoError(ValueError):
+    """There is something, but no video."""
+
+
+def read_stream(settings: Settings, outlet: Outlet) -> None:
+    """Read a stream to its end. Raises OSError, ValueError or FFmpegError where it cannot be opened, and
+    :class:`LostError` where it breaks off.
+    """
+    if urlsplit(settings.uri).scheme.lower().startswith("rtsp"):
+        _read_container(settings, outlet, _rtsp_options(settings), length=None, rtsp=True)
+        return
+    from googlenet_edge.capture.reader.mjpeg import open_http, read_mjpeg
+
+    with closing(open_http(settings.uri, timeout_s=settings.open_timeout_s)) as response:
+        if response.is_mjpeg:
+            response.set_timeout(settings.read_timeout_s)
+            read_mjpeg(response, outlet)
+            return
+    options = {"timeout": _microseconds(settings.read_timeout_s), "analyzeduration": "1000000"}
+    _read_container(settings, outlet, options, length=response.length, rtsp=False)
+
+
+def _rtsp_options(settings: Settings) -> dict[str, str]:
+    options = {
+        "rtsp_transport": settings.transport,
+        "timeout": _microseconds(settings.read_timeout_s),
+        "allowed_media_types": "video",
+        # The description of the stream has what FFmpeg would otherwise wait seconds of video for. What it reads to
+        # find out the rest is kept ("nobuffer" would lose the first key frame).
+        "analyzeduration": "0",
+        "probesize": "5000",
+        "fpsprobesize": "0",
+        "max_delay": str(settings.latency_ms * 1000),
+    }
+    if settings.transport == "udp":
+        options["buffer_size"] = str(4 << 20)
+        if not settings.latency_ms:
+            options["reorder_queue_size"] = "0"
+    return options
+
+
+def _microseconds(seconds: float) -> str:
+    return str(round(seconds * 1e6))
+
+
+def _read_container(
+    settings: Settings, outlet: Outlet, options: dict[str, str], *, length: int | None, rtsp: bool
+) -> None:
+    timeout = (settings.open_timeout_s, settings.read_timeout_s)
+    options = {**options, "protocol_whitelist": _PROTOCOLS}
+    with av.open(settings.uri, options=options, timeout=timeout) as container:
+        if not container.streams.video:
+            raise NoVideoError("no video track")
+        stream = container.streams.video[0]
+        expected = None if rtsp else _announced_frames(container, stream)
+        live = rtsp or not (expected or (length is not None and container.format.name != "hls"))
+        outlet.every_frame = outlet.every_frame or not live
+        outlet.say("connected")
+        codec = stream.codec_context
+        if live:
+            # Threads of slices: those of frames would hand each picture on some frames later.
+            codec.thread_type = "SLICE"
+            codec.options = {"flags": "low_delay"}
+        else:
+            codec.thread_type = "AUTO"
+        facts: dict[str, object] = {"live": live, "expected": expected, "codec": codec.name}
+        _decode(container, stream, outlet, facts, rtsp=rtsp)
+
+
+def _announced_frames(container: InputContainer, stream: VideoStream) -> int | None:
+    """How many frames a recording says it has, or the number that its duration and rate give; None of a stream."""
+    if stream.frames > 0:
+        return stream.frames
+    if stream.duration and stream.time_base:
+        duration_s = float(stream.duration * stream.time_base)
+    elif container.duration:
+        duration_s = container.duration / 1e6
+    else:
+        return None
+    return max(1, int(duration_s * float(stream.average_rate or 0))) if duration_s > 0 else None
+
+
+def _decode(
+    container: InputContainer, stream: VideoStream, outlet: Outlet, facts: dict[str, object], *, rtsp: bool
+) -> None:
+    clock = StreamClock()
+    arrivals: dict[int, int] = {}
+    cut_by_parser = rtsp and stream.codec_context.name in _CUT_BY_PARSER
+    received = timed(_packets(container, stream, outlet), cut_by_parser=cut_by_parser)
+    skipped = 0
+    opened = False
+    for item in received if outlet.every_frame else catching_up(received):
+        packet, arrived_ns = item.packet, item.arrived_ns
+        if item.left_out:
+            skipped += item.left_out
+            stream.codec_context.flush_buffers()
+        if packet.pts is not None:
+            arrivals[packet.pts] = arrived_ns
+            while len(arrivals) > 64:
+                del arrivals[next(iter(arrivals))]
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            outlet.count_damaged()
+            continue
+        for frame in frames:
+            if not isinstance(frame, av.VideoFrame):
+                continue
+            if frame.is_corrupt:
+                outlet.count_damaged()
+                continue
+            stamp_ns = None
+            came_ns = arrived_ns
+            if frame.pts is not None:
+                came_ns = arrivals.get(frame.pts, arrived_ns)
+                if frame.time_base is not None:
+                    stamp_ns = round(frame.pts * frame.time_base * 1_000_000_000)
+            captured_ns, stamped = clock.capture_time(stamp_ns, came_ns)
+            if not opened:
+                outlet.say("opened", **facts)
+                opened = True
+            outlet.put(frame, captured_ns, stamped_by_stream=stamped, skipped=skipped)
+            skipped = 0
+    if not opened and not outlet.closed:
+        raise NoVideoError("it ended before its first picture")
+
+
+def _packets(container: InputContainer, stream: VideoStream, outlet: Outlet) -> Iterator[av.Packet[VideoStream]]:
+    """The packets of the stream to its end, past what cannot be read."""
+    failures = 0
+    while True:
+        try:
+            for packet in container.demux(stream):
+                if outlet.closed:
+                    return
+                failures = 0
+                yield packet
+        except av.EOFError:
+            return
+        except (av.InvalidDataError, av.PatchWelcomeError) as error:
+            failures += 1
+            outlet.count_damaged()
+            if failures >= DAMAGED_PACKETS or outlet.closed:
+                raise LostError("the server sends what is no video") from error
+        except (av.TimeoutError, av.ExitError) as error:
+            raise LostError("no data within the read timeout") from error
+        except (av.FFmpegError, OSError) as error:
+            raise LostError(f"the connection broke: {error.strerror or type(error).__name__}") from error
+        else:
+            return
