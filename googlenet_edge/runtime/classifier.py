@@ -92,8 +92,13 @@ class Classifier:
 
     @property
     def slots(self) -> int:
-        """How many frames may be under way at once: see :attr:`Backend.slots`."""
+        """How many batches may be under way at once: see :attr:`Backend.slots`."""
         return self._backend.slots
+
+    @property
+    def max_batch(self) -> int:
+        """The most frames that are computed together: what the backend takes, and at most 32."""
+        return min(self._backend.max_batch or _MOST_AT_ONCE, _MOST_AT_ONCE)
 
     def describe(self) -> dict[str, str]:
         """Say what classifies, for reports: model, precision, graph_sha256, and what the backend says of itself."""
@@ -132,11 +137,23 @@ class Classifier:
         ``slots`` are taken: with more frames under way than that, take a result first. ``hold``: begin only when the
         device computes nothing else; until then the frame can be withdrawn. Else as :meth:`classify`.
         """
+        return PendingPrediction(self.submit_batch([image], top_k=top_k, region=region, hold=hold))
+
+    def submit_batch(
+        self, images: Sequence[ImageArray | Frame], *, top_k: int = 5, region: Region | None = None, hold: bool = False
+    ) -> PendingBatch:
+        """Prepare 1 to ``max_batch`` frames, also of different sizes, and start on them together; as :meth:`submit`.
+
+        Plain arrays are numbered in the trace by their place in ``images``.
+        """
         dequeued_ns = self._clock()
         _check_top_k(top_k)
-        check_frame(image.image if isinstance(image, Frame) else image)
-        traces = (_begun(image, 0, dequeued_ns),)
-        return PendingPrediction(self._submit([image], traces, top_k=top_k, region=region, hold=hold))
+        if not 1 <= len(images) <= self.max_batch:
+            raise InputError(f"images: got {len(images)} frames, expected 1 to {self.max_batch}; split the batch")
+        for image in images:
+            check_frame(image.image if isinstance(image, Frame) else image)
+        traces = tuple(_begun(image, index, dequeued_ns) for index, image in enumerate(images))
+        return self._submit(images, traces, top_k=top_k, region=region, hold=hold)
 
     def classify_batch(
         self, images: Sequence[ImageArray | Frame] | ImageArray, *, top_k: int = 5, region: Region | None = None
@@ -153,7 +170,7 @@ class Classifier:
         # All are looked at before any is computed: a bad one late in the list does not waste the work on the others.
         for image in images:
             check_frame(image.image if isinstance(image, Frame) else image)
-        most = min(self._backend.max_batch or _MOST_AT_ONCE, _MOST_AT_ONCE)
+        most = self.max_batch
         predictions: list[Prediction] = []
         for start in range(0, len(images), most):
             chunk = images[start : start + most]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from googlenet_edge.engine.flavour import load_flavour
-from googlenet_edge.engine.options import BuildOptions
+from googlenet_edge.engine.options import LARGEST_BATCH, BuildOptions
 from googlenet_edge.engine.store import EnginePlaces
 from googlenet_edge.errors import DeviceError, EngineError, InputError, MissingPackageError
 from googlenet_edge.runtime.trt_config import TrtConfig
@@ -41,6 +41,8 @@ class BackendOptions:
     """``"auto"``: TensorRT where there are a GPU and a TensorRT, else ONNX Runtime."""
     threads: int | None = None
     """ONNX Runtime only: threads within an operator; None for one a physical core."""
+    at_once: int = 1
+    """ONNX Runtime only: batches that are computed at once, each with its share of the cores."""
     trt: TrtConfig = field(default_factory=TrtConfig)
     """TensorRT only: the device, and how it is used."""
     build: BuildOptions | None = None
@@ -48,6 +50,8 @@ class BackendOptions:
     options (see :meth:`EngineStore.look`), or else one that is built with TensorRT's own defaults."""
     max_batch: int | None = None
     """TensorRT only, without ``build``: the engine shall take so many frames at once; None for any number."""
+    built_batch: int = 1
+    """TensorRT only, without the two before: an engine that has to be built takes at least so many frames at once."""
     places: EnginePlaces = field(default_factory=EnginePlaces)
 
     def __post_init__(self) -> None:
@@ -55,6 +59,8 @@ class BackendOptions:
             raise InputError(f"backend: got {self.choice!r}, expected one of {', '.join(BACKEND_CHOICES)}")
         if self.build is not None and self.max_batch is not None:
             raise InputError("max_batch: got it and build, expected one of the two; set build's own max_batch")
+        if self.built_batch < 1:
+            raise InputError(f"built_batch: got {self.built_batch}, expected 1 or more")
 
 
 @dataclass(frozen=True)
@@ -121,7 +127,7 @@ def _tensorrt(
 
     request = EngineRequest(
         flavour,
-        options.build or (BuildOptions() if options.max_batch is None else BuildOptions(max_batch=options.max_batch)),
+        options.build or _default_build(options),
         least_batch=(options.max_batch or 1) if options.build is None else None,
         places=options.places,
     )
@@ -132,10 +138,18 @@ def _tensorrt(
     return OpenedBackend(loaded.backend, f"{where}: {loaded.origin}")
 
 
-def _onnxruntime(bundle: Bundle, options: BackendOptions, why: str) -> OpenedBackend:
-    from googlenet_edge.runtime.ort_backend import OrtBackend, OrtConfig  # an engine does not need it
+def _default_build(options: BackendOptions) -> BuildOptions:
+    if options.max_batch is not None:
+        return BuildOptions(max_batch=options.max_batch)
+    default = BuildOptions()
+    return replace(default, max_batch=min(max(default.max_batch, options.built_batch), LARGEST_BATCH))
 
-    backend = OrtBackend(bundle.graph_path, OrtConfig(threads=options.threads))
+
+def _onnxruntime(bundle: Bundle, options: BackendOptions, why: str) -> OpenedBackend:
+    from googlenet_edge.runtime.ort_backend import OrtBackend  # an engine does not need it
+    from googlenet_edge.runtime.ort_config import OrtConfig
+
+    backend = OrtBackend(bundle.graph_path, OrtConfig(threads=options.threads, at_once=options.at_once))
     return OpenedBackend(backend, f"ONNX Runtime {backend.describe()['version']} on the CPU: {why}")
 
 

@@ -6,13 +6,15 @@ import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from googlenet_edge.errors import BackendError, InputError, MissingPackageError
+from googlenet_edge.errors import BackendError, MissingPackageError
 from googlenet_edge.runtime.backend import check_batch, check_frames
+from googlenet_edge.runtime.ort_config import OrtConfig
 from googlenet_edge.runtime.ort_profile import OrtProfile
+from googlenet_edge.runtime.ort_queue import ComputeQueue, QueuedTicket
 from googlenet_edge.types import TensorSpec
 
 # Official packages since 1.29 collect telemetry, and leave files in the user's cache, unless they are told before they
@@ -36,33 +38,7 @@ __all__ = ["OrtBackend", "OrtConfig"]
 
 _PROVIDER: Final = "CPUExecutionProvider"
 _ERRORS_ONLY: Final = 3
-_MOST_THREADS: Final = 1024
 _DTYPES: Final = {"tensor(uint8)": "uint8", "tensor(float)": "float32", "tensor(float16)": "float16"}
-
-
-@dataclass(frozen=True)
-class OrtConfig:
-    """How ONNX Runtime computes."""
-
-    threads: int | None = None
-    """Threads within an operator; None for one a physical core."""
-    optimization: Literal["all", "off"] = "all"
-    """``"off"`` computes the graph operator by operator, as it is written: what FP16 and INT8 graphs are judged by."""
-    spin: bool = False
-    """Let idle threads wait in a busy loop: a little faster between operators where nothing else runs, but it takes the
-    cores from the camera, the decoder and the sinks: the same frames then cost up to twice the processor time."""
-    profile_layers: bool = False
-    """Time each node, for :meth:`OrtBackend.layer_times_ns`: a little slower."""
-
-    def __post_init__(self) -> None:
-        # A bool is an int, and True threads is no number of threads.
-        if self.threads is not None and (type(self.threads) is not int or not 1 <= self.threads <= _MOST_THREADS):
-            raise InputError(
-                f"threads: got {self.threads!r}, expected a whole number from 1 to {_MOST_THREADS}, or None for one a "
-                "physical core"
-            )
-        if self.optimization not in ("all", "off"):
-            raise InputError(f"optimization: got {self.optimization!r}, expected 'all' or 'off'")
 
 
 @dataclass(frozen=True)
@@ -86,13 +62,12 @@ class _Done:
 class OrtBackend:
     """A :class:`~googlenet_edge.runtime.backend.Backend` on ONNX Runtime's CPU provider.
 
-    ``submit`` computes at once and returns a finished ticket. A worker thread would gain nothing here: preparing the
-    next frame takes 0.3 ms of the same cores on which this one computes for 20. May be used from several threads.
+    ``submit`` computes at once and returns a finished ticket; with ``OrtConfig.at_once``, it returns while threads of
+    the backend compute. May be used from several threads.
     """
 
     max_batch: int | None = None
     """The graph's batch size is free."""
-    slots: int = 1
 
     def __init__(self, graph: str | os.PathLike[str] | bytes, config: OrtConfig | None = None) -> None:
         """Load an ONNX file, or its bytes. A path needs half the memory while loading.
@@ -101,10 +76,11 @@ class OrtBackend:
         ``image`` uint8 ("N", size, size, 3), outputs ``logits`` and ``probabilities`` float32 ("N", classes).
         """
         self.config = config or OrtConfig()
+        self.slots = 1 if self.config.at_once == 1 else self.config.at_once + 1  # one more lies ready
         source = f"ONNX graph of {len(graph)} bytes" if isinstance(graph, bytes) else f"ONNX graph {str(graph)!r}"
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
-        options.intra_op_num_threads = self.config.threads or 0
+        options.intra_op_num_threads = self.config.intra_op_threads or 0
         options.add_session_config_entry("session.intra_op.allow_spinning", "1" if self.config.spin else "0")
         # Left to itself, ONNX Runtime fuses Q/DQ pairs and convolutions into its own S8S8 kernels. These saturate on
         # processors without VNNI, and everywhere they round a float bias to the product of the scales, where TensorRT
@@ -117,6 +93,7 @@ class OrtBackend:
         if self._profile is not None:
             self._profile.switch_on(options)
         self._session: Any = None
+        self._queue = ComputeQueue(self.infer, self.config.at_once, slots=self.slots) if self.slots > 1 else None
         try:
             content = graph if isinstance(graph, bytes) else _path_or_content(os.fspath(graph))
             self._session = onnxruntime.InferenceSession(content, options, providers=[_PROVIDER])
@@ -151,21 +128,27 @@ class OrtBackend:
 
     @contextmanager
     def staging(self, frames: int) -> Iterator[ImageArray]:
-        """Lend a new array uint8 (frames, size, size, 3); any other does as well here, and nothing is waited for.
+        """Lend a new array uint8 (frames, size, size, 3), once a slot is free; any other does as well here.
 
         Raises :class:`InputError` for a number of frames below 1, :class:`BackendError` if the backend is closed.
         """
         self._open_session()
         check_frames(frames, self.input, self.max_batch)
+        if self._queue is not None:
+            self._queue.wait_for_slot()
         yield np.empty((frames, *(int(size) for size in self.input.shape[1:])), dtype=np.uint8)
 
-    def submit(self, batch: ImageArray, *, hold: bool = False) -> _Done:  # noqa: ARG002 - nothing to queue behind
-        """Compute a batch: uint8 (frames, size, size, 3) BGR, C-contiguous; see :class:`Backend` for who owns what.
+    def submit(self, batch: ImageArray, *, hold: bool = False) -> _Done | QueuedTicket:
+        """Start on a batch: uint8 (frames, size, size, 3) BGR, C-contiguous; see :class:`Backend` for who owns what.
 
-        ``hold`` changes nothing: the batch is computed before this returns. Raises :class:`InputError` for any other
-        array, :class:`BackendError` if ONNX Runtime fails or is closed.
+        With one slot, ``hold`` changes nothing: the batch is computed before this returns. Raises :class:`InputError`
+        for any other array, :class:`BackendError` if ONNX Runtime fails or is closed.
         """
-        return _Done(self.infer(batch))
+        if self._queue is None:
+            return _Done(self.infer(batch))
+        self._open_session()
+        check_batch(batch, self.input, self.max_batch)
+        return self._queue.submit(batch, hold=hold)
 
     def infer(self, batch: ImageArray) -> Outputs:
         """Compute a batch and return (logits, probabilities), float32 (frames, classes); errors as in ``submit``."""
@@ -200,12 +183,13 @@ class OrtBackend:
             self._profile.clear()
 
     def describe(self) -> dict[str, str]:
-        """Say what computes: backend, version, provider, threads, optimization, spin."""
+        """Say what computes: backend, version, provider, threads, at_once, optimization, spin."""
         return {
             "backend": "onnxruntime",
             "version": onnxruntime.__version__,
             "provider": _PROVIDER,
-            "threads": str(self.config.threads or "one a physical core"),
+            "threads": str(self.config.intra_op_threads or "one a physical core"),
+            "at_once": str(self.config.at_once),
             "optimization": self.config.optimization,
             "spin": str(self.config.spin).lower(),
         }
@@ -216,7 +200,9 @@ class OrtBackend:
         return self._session
 
     def close(self) -> None:
-        """Free the session and its memory. May be called again."""
+        """Free the session and its memory; what is being computed is waited for. May be called again."""
+        if self._queue is not None:
+            self._queue.close()
         session, self._session = self._session, None
         if self._profile is not None:
             del session  # it writes its file when it ends

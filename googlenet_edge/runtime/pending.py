@@ -32,7 +32,7 @@ class PendingBatch:
     clock: Clock
 
     def result(self) -> list[Prediction]:
-        """Wait for the frames and return their predictions, in order.
+        """Wait for the frames and return their predictions, in order, once.
 
         Raises :class:`BackendError` if the inference failed, gave NaN or was withdrawn.
         """
@@ -43,6 +43,14 @@ class PendingBatch:
             self._prediction(row, replace(trace, inferred_ns=inferred_ns, device_stage_ns=device_stage_ns))
             for trace, row in zip(self.traces, probabilities, strict=True)
         ]
+
+    def done(self) -> bool:
+        """Say whether :meth:`result` would return, or raise, at once."""
+        return self.ticket.done()
+
+    def withdraw(self) -> bool:
+        """Take the frames back if computing has not begun, and say whether that was so; then they have no result."""
+        return self.ticket.withdraw()
 
     def _prediction(self, probabilities: npt.NDArray[np.float32], trace: FrameTrace) -> Prediction:
         if not np.isfinite(probabilities).all():
@@ -56,7 +64,7 @@ class PendingBatch:
         return Prediction(
             labels=tuple(labels[class_id] for class_id in best),
             class_ids=tuple(best),
-            probabilities=tuple(float(probabilities[class_id]) for class_id in best),
+            probabilities=tuple(probabilities[best].tolist()),
             trace=trace,
         )
 
@@ -77,8 +85,8 @@ class PendingPrediction:
 
     def done(self) -> bool:
         """Say whether :meth:`result` would return, or raise, at once."""
-        return self.batch.ticket.done()
+        return self.batch.done()
 
     def withdraw(self) -> bool:
         """Take the frame back if computing it has not begun, and say whether that was so; then it has no result."""
-        return self.batch.ticket.withdraw()
+        return self.batch.withdraw()

@@ -124,6 +124,8 @@ def preprocess(
 
 def check_frame(image: object) -> ImageArray:
     """Return the frame if it is one that :func:`preprocess` takes; raise :class:`InputError` if not."""
+    if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape[2:] == (3,) and image.size:
+        return image  # before the words for anything else are put together, which takes longer than this check
     expected = "expected uint8 (height, width, 3) BGR, (height, width, 4) BGRA or (height, width) grey"
     if not isinstance(image, np.ndarray):
         raise InputError(
@@ -157,9 +159,9 @@ def as_bgr(image: ImageArray) -> ImageArray:
 def _check_out(out: object, crop_px: int) -> None:
     got = type(out).__name__
     if isinstance(out, np.ndarray):
-        got = f"{'' if out.flags.writeable else 'read-only '}{out.dtype} {out.shape}"
         if out.shape == (crop_px, crop_px, 3) and out.dtype == np.uint8 and out.flags.writeable:
             return
+        got = f"{'' if out.flags.writeable else 'read-only '}{out.dtype} {out.shape}"
     raise InputError(f"out: got {got}, expected a writable uint8 array ({crop_px}, {crop_px}, 3)")
 
 

@@ -193,6 +193,25 @@ def test_a_submitted_frame_has_the_prediction_of_a_classified_one(
     assert [hold for _, hold in backend.submitted] == [False, True]
 
 
+def test_frames_that_are_submitted_together_have_the_predictions_of_classified_ones(
+    tiny_bundle: Path, make_backend: Callable[[int | None], Any]
+) -> None:
+    backend = make_backend(3)
+    with Classifier(tiny_bundle, backend=backend, golden_frames=0) as classifier:
+        assert classifier.max_batch == 3
+        frames = [Frame(plain(GREEN), sequence=7, captured_ns=1), Frame(plain(RED), sequence=2, captured_ns=3)]
+        pending = classifier.submit_batch(frames, top_k=2, hold=True)
+        assert pending.done()
+        assert not pending.withdraw()
+        predictions = pending.result()
+        for wrong in ([], [plain(RED)] * 4):
+            with pytest.raises(InputError, match="expected 1 to 3; split the batch"):
+                classifier.submit_batch(wrong)
+    assert [prediction.label for prediction in predictions] == ["green", "red"]
+    assert [(p.trace.sequence, p.trace.captured_ns) for p in predictions] == [(7, 1), (2, 3)]
+    assert [(len(batch), hold) for batch, hold in backend.submitted] == [(2, True)]
+
+
 def test_it_says_what_classifies(tiny_bundle: Path) -> None:
     with Classifier(tiny_bundle, threads=1) as classifier:
         described = classifier.describe()

@@ -280,6 +280,17 @@ def test_with_layer_times_one_golden_frame_is_run_because_there_is_no_classifier
         open_backend.open_backend(bundle, options)
 
 
+def test_an_engine_that_is_built_for_many_cameras_takes_a_frame_of_each(bundle: Bundle, device: Device) -> None:
+    def batches() -> list[int]:
+        paths = (bundle.path / "engines").glob("*.json")
+        return sorted(StoredEngine.open(path).key.options.max_batch for path in paths)
+
+    open_and_close(bundle, BackendOptions(built_batch=12))
+    assert batches() == [12]
+    open_and_close(bundle, BackendOptions(built_batch=40))  # one that is there is taken, whatever it takes at once
+    assert batches() == [12]
+
+
 FULL = "GPU 0 (RTX 3060): out of memory while loading the engine"
 
 

@@ -83,3 +83,5 @@ def test_options_check_themselves() -> None:
         BackendOptions("cuda")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="max_batch: got it and build"):
         BackendOptions(build=BuildOptions(), max_batch=3)
+    with pytest.raises(InputError, match="built_batch: got 0"):
+        BackendOptions(built_batch=0)

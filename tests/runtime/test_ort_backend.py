@@ -190,7 +190,9 @@ def test_onnx_runtime_leaves_no_telemetry_behind(cli: bool, tiny_graph_path: Pat
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    left = [path for path in tmp_path.rglob("*") if path.is_file()]
+    # GStreamer, where the doctor asks it what it has, keeps a list of its own.
+    assert [path for path in left if "gstreamer-1.0" not in path.parts] == []
 
 
 def test_a_graph_whose_path_is_not_utf_8_is_loaded(tiny_graph_path: Path, tmp_path: Path) -> None:
