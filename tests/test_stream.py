@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -16,10 +17,11 @@ from googlenet_edge.errors import BackendError, InputError, OutputError, SourceE
 from googlenet_edge.runtime.classifier import Classifier
 from googlenet_edge.sinks.jsonl import JsonLinesSink
 from googlenet_edge.sinks.sink import Sink
-from googlenet_edge.stream import AccuracyCounter, PendingFrame, StreamConfig, run_stream
-from googlenet_edge.types import Frame, FrameTrace, Prediction, Region
+from googlenet_edge.stream import AccuracyCounter, PendingFrames, StreamConfig, run_stream
+from googlenet_edge.types import Frame, FrameTrace, Outages, Prediction, Region
 
 MS = 1_000_000
+Serial = partial(StreamConfig, overlap=False)  # one step after the other, so that the fake clock knows each
 LABELS = ("red", "green", "blue")
 
 
@@ -48,6 +50,8 @@ class ScriptedSource:
     description: str = "scripted"
     dropped: int = 0
     taken: int = 0
+    connected: bool = True
+    outages: Outages = field(default_factory=Outages)
 
     def __iter__(self) -> Iterator[Frame]:
         for i, truth in enumerate(self.truths):
@@ -56,7 +60,7 @@ class ScriptedSource:
             self.clock.advance_ms(self.queue_ms)
             self.taken += 1
             self.dropped += 1
-            yield Frame(np.zeros((4, 4, 3), np.uint8), 2 * i, captured_ns, truth=truth)
+            yield Frame(np.zeros((4, 4, 3), np.uint8), 2 * i + 1, captured_ns, truth=truth)
         if self.error is not None:
             raise self.error
 
@@ -78,6 +82,7 @@ class ScriptedClassifier:
     clock: FakeClock
     labels: tuple[str, ...] = LABELS
     slots: int = 1
+    max_batch: int = 1
     first_ms: float = 100
     calls: list[tuple[int, Region | None]] = field(default_factory=list)
     fail_at: int | None = None
@@ -93,8 +98,10 @@ class ScriptedClassifier:
         trace = FrameTrace(image.sequence, image.captured_ns, dequeued_ns, preprocessed_ns, self.clock())
         return Prediction(self.labels[:top_k], tuple(range(top_k)), (0.5,) * top_k, trace)
 
-    def submit(self, image: Frame, *, top_k: int = 5, region: Region | None = None, hold: bool = False) -> PendingFrame:
-        raise AssertionError("with one slot, nothing is submitted ahead")
+    def submit_batch(
+        self, images: Sequence[Frame], *, top_k: int = 5, region: Region | None = None, hold: bool = False
+    ) -> PendingFrames:
+        raise AssertionError("without overlap, nothing is submitted ahead")
 
 
 @dataclass
@@ -126,7 +133,7 @@ def medians_ms(report: object) -> dict[str, float]:
 def test_every_stage_is_timed(clock: FakeClock) -> None:
     source = ScriptedSource(clock, [None] * 6)
     sink = RecordingSink(clock)
-    report = run_stream(source, ScriptedClassifier(clock), [sink], StreamConfig(warmup_frames=2), clock=clock)
+    report = run_stream(source, ScriptedClassifier(clock), [sink], Serial(warmup_frames=2), clock=clock)
     assert medians_ms(report) == {
         "wait": 6.0,
         "queue": 1.0,
@@ -142,29 +149,30 @@ def test_every_stage_is_timed(clock: FakeClock) -> None:
     assert report.latency.fps == pytest.approx(1000 / 13)
     assert report.latency.warmup.frames == 2
     assert report.latency.warmup.first_frame_ns == 103 * MS
-    assert (report.latency.dropped, report.latency.dropped_in_warmup) == (6, 2)
-    assert sink.seen == [0, 2, 4, 6, 8, 10]
+    assert (report.latency.dropped, report.latency.dropped_in_warmup) == (6, 3)
+    assert sink.seen == [1, 3, 5, 7, 9, 11]
     assert not sink.closed, "the sinks are the caller's"
-    assert report.samples.rows[:, 0].tolist() == [4, 6, 8, 10]
+    assert report.samples.rows[:, 0].tolist() == [5, 7, 9, 11]
 
 
 def test_what_captured_means_depends_on_the_source(clock: FakeClock) -> None:
-    live = run_stream(ScriptedSource(clock, [None]), ScriptedClassifier(clock), clock=clock)
-    file = run_stream(ScriptedSource(clock, [None], live=False), ScriptedClassifier(clock), clock=clock)
+    camera, video = ScriptedSource(clock, [None]), ScriptedSource(clock, [None], live=False)
+    live = run_stream(camera, ScriptedClassifier(clock), [], Serial(), clock=clock)
+    file = run_stream(video, ScriptedClassifier(clock), [], Serial(), clock=clock)
     assert "host received" in live.captured
     assert "not live" in file.captured
 
 
 def test_the_frame_limit_includes_warmup_and_takes_no_frame_more(clock: FakeClock) -> None:
     source = ScriptedSource(clock, [None] * 100)
-    config = StreamConfig(warmup_frames=3, max_frames=10)
+    config = Serial(warmup_frames=3, max_frames=10)
     report = run_stream(source, ScriptedClassifier(clock), [], config, clock=clock)
     assert (report.ended, report.frames, report.latency.count, source.taken) == ("frame limit", 10, 7, 10)
 
 
 def test_the_time_limit_ends_the_run(clock: FakeClock) -> None:
     source = ScriptedSource(clock, [None] * 1000)
-    config = StreamConfig(warmup_frames=0, max_duration_s=1.0)
+    config = Serial(warmup_frames=0, max_duration_s=1.0)
     report = run_stream(source, ScriptedClassifier(clock, first_ms=4), [], config, clock=clock)
     assert report.ended == "time limit"
     assert report.frames == 84  # of 12 ms each: 1.008 s
@@ -174,9 +182,7 @@ def test_the_stop_event_ends_the_run_with_its_report(clock: FakeClock) -> None:
     stop = threading.Event()
     sink = RecordingSink(clock, on_emit=lambda count: stop.set() if count == 5 else None)
     source = ScriptedSource(clock, [None] * 100)
-    report = run_stream(
-        source, ScriptedClassifier(clock), [sink], StreamConfig(warmup_frames=0), clock=clock, stop=stop
-    )
+    report = run_stream(source, ScriptedClassifier(clock), [sink], Serial(warmup_frames=0), clock=clock, stop=stop)
     assert (report.ended, report.frames, report.error) == ("stopped", 5, None)
 
 
@@ -189,15 +195,13 @@ def test_a_source_that_was_closed_to_stop_it_has_not_ended_by_itself(clock: Fake
             yield from super().__iter__()
             stop.set()
 
-    report = run_stream(
-        StoppingSource(clock, []), ScriptedClassifier(clock), [sink], StreamConfig(), clock=clock, stop=stop
-    )
+    report = run_stream(StoppingSource(clock, []), ScriptedClassifier(clock), [sink], Serial(), clock=clock, stop=stop)
     assert (report.ended, report.frames, report.error) == ("stopped", 0, None)
 
 
 def test_a_lost_source_gives_the_report_and_the_error(clock: FakeClock) -> None:
     source = ScriptedSource(clock, [None] * 20, error=SourceLostError("camera unplugged"))
-    report = run_stream(source, ScriptedClassifier(clock), [], StreamConfig(warmup_frames=5), clock=clock)
+    report = run_stream(source, ScriptedClassifier(clock), [], Serial(warmup_frames=5), clock=clock)
     assert report.ended == "source lost"
     assert isinstance(report.error, SourceLostError)
     assert (report.frames, report.latency.count) == (20, 15)
@@ -215,7 +219,7 @@ def test_a_sink_that_fails_ends_the_run_with_its_report(clock: FakeClock, raised
         ScriptedSource(clock, [None] * 20),
         ScriptedClassifier(clock),
         [first, failing],
-        StreamConfig(warmup_frames=0),
+        Serial(warmup_frames=0),
         clock=clock,
     )
     assert report.ended == "output failed"
@@ -225,7 +229,7 @@ def test_a_sink_that_fails_ends_the_run_with_its_report(clock: FakeClock, raised
 
 def test_a_backend_that_fails_ends_the_run_with_its_report(clock: FakeClock) -> None:
     classifier = ScriptedClassifier(clock, fail_at=7)
-    report = run_stream(ScriptedSource(clock, [None] * 20), classifier, [], StreamConfig(warmup_frames=0), clock=clock)
+    report = run_stream(ScriptedSource(clock, [None] * 20), classifier, [], Serial(warmup_frames=0), clock=clock)
     assert (report.ended, report.frames) == ("failed", 7)
     assert isinstance(report.error, BackendError)
 
@@ -236,12 +240,16 @@ def test_a_defect_is_not_hidden(clock: FakeClock) -> None:
 
     with pytest.raises(ZeroDivisionError):
         run_stream(
-            ScriptedSource(clock, [None]), ScriptedClassifier(clock), [RecordingSink(clock, on_emit=fail)], clock=clock
+            ScriptedSource(clock, [None]),
+            ScriptedClassifier(clock),
+            [RecordingSink(clock, on_emit=fail)],
+            Serial(),
+            clock=clock,
         )
 
 
 def test_a_source_without_a_frame_is_an_error(clock: FakeClock) -> None:
-    report = run_stream(ScriptedSource(clock, []), ScriptedClassifier(clock), [], clock=clock)
+    report = run_stream(ScriptedSource(clock, []), ScriptedClassifier(clock), [], Serial(), clock=clock)
     assert isinstance(report.error, SourceError)
     assert "scripted: ended without a single frame" in str(report.error)
 
@@ -249,7 +257,7 @@ def test_a_source_without_a_frame_is_an_error(clock: FakeClock) -> None:
 def test_the_configuration_reaches_the_classifier(clock: FakeClock) -> None:
     classifier = ScriptedClassifier(clock)
     region = Region(0, 0, 2, 2)
-    run_stream(ScriptedSource(clock, [None]), classifier, [], StreamConfig(top_k=2, region=region), clock=clock)
+    run_stream(ScriptedSource(clock, [None]), classifier, [], Serial(top_k=2, region=region), clock=clock)
     assert classifier.calls == [(2, region)]
 
 
@@ -264,7 +272,7 @@ def test_a_senseless_configuration_is_refused(wrong: dict[str, float]) -> None:
 
 def test_accuracy_counts_frames_whose_truth_is_known_warmup_included(clock: FakeClock) -> None:
     source = ScriptedSource(clock, [0, 1, None, 0, 2, None, 0])
-    report = run_stream(source, ScriptedClassifier(clock), [], StreamConfig(warmup_frames=3), clock=clock)
+    report = run_stream(source, ScriptedClassifier(clock), [], Serial(warmup_frames=3), clock=clock)
     accuracy = report.accuracy
     assert (accuracy.frames_with_truth, accuracy.correct, accuracy.top1) == (5, 3, 0.6)
     assert (accuracy.compared_by, accuracy.unavailable) == ("class id", None)

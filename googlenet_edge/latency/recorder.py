@@ -93,8 +93,12 @@ class LatencyRecorder:
         """True until the last warm-up frame was recorded."""
         return self._warmup.frames < self._warmup_frames
 
-    def record(self, trace: FrameTrace) -> None:
-        """Add one frame. Raises :class:`InputError` if it has not been emitted."""
+    def record(self, trace: FrameTrace, *, warmup: bool | None = None) -> None:
+        """Add one frame. Raises :class:`InputError` if it has not been emitted.
+
+        ``warmup``: whether it is a warm-up frame, where that is not for this recorder to count: several cameras in one
+        recorder have a warm-up each.
+        """
         emitted_ns = trace.emitted_ns
         if emitted_ns is None:
             raise InputError(
@@ -104,7 +108,7 @@ class LatencyRecorder:
         if previous_ns is None:
             self._warmup_started_ns = trace.dequeued_ns
             self._warmup = WarmUp(frames=0, duration_ns=0, first_frame_ns=emitted_ns - trace.dequeued_ns)
-        if self.in_warmup:
+        if self.in_warmup if warmup is None else warmup:
             self._warmup = WarmUp(
                 frames=self._warmup.frames + 1,
                 duration_ns=emitted_ns - self._warmup_started_ns,

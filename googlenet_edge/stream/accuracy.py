@@ -8,7 +8,7 @@ from typing import Literal
 
 from googlenet_edge.types import Prediction
 
-__all__ = ["Accuracy", "AccuracyCounter"]
+__all__ = ["Accuracy", "AccuracyCounter", "combined"]
 
 
 @dataclass(frozen=True)
@@ -68,3 +68,13 @@ class AccuracyCounter:
             compared_by="class id" if self._source_labels is None else "label",
             unavailable=self._unavailable if self._frames else None,
         )
+
+
+def combined(accuracies: Sequence[Accuracy]) -> Accuracy:
+    """Return the accuracy over the frames of several cameras, at least one."""
+    return Accuracy(
+        frames_with_truth=sum(accuracy.frames_with_truth for accuracy in accuracies),
+        correct=sum(accuracy.correct for accuracy in accuracies),
+        compared_by="label" if any(accuracy.compared_by == "label" for accuracy in accuracies) else "class id",
+        unavailable=next((accuracy.unavailable for accuracy in accuracies if accuracy.unavailable), None),
+    )

@@ -1,175 +1,181 @@
-"""Frames under way: a thread prepares the next one while the device computes."""
+"""Capture, inference and emission at the same time: a thread for each camera, one that computes, and the caller's."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
-from collections.abc import Callable
+import time
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from googlenet_edge.errors import GoogLeNetEdgeError
+from googlenet_edge.errors import GoogLeNetEdgeError, InputError
+from googlenet_edge.stream.decide import asked_top_k
+from googlenet_edge.stream.traffic import Traffic
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from googlenet_edge.capture.source import Source
     from googlenet_edge.stream.config import StreamConfig
-    from googlenet_edge.stream.feed import FrameClassifier, Labelled, PendingFrame
-    from googlenet_edge.types import Frame
+    from googlenet_edge.stream.counting import CaptureCount
+    from googlenet_edge.stream.feed import Event, FrameClassifier
+    from googlenet_edge.stream.lanes import Entry, Lane
+    from googlenet_edge.types import Clock
 
 __all__ = ["Overlapped"]
 
 _log = logging.getLogger(__name__)
 
-JOIN_S: Final = 5.0
-"""Longest wait for a source's next frame at the end of a run, before the source is closed to end that wait."""
+PATIENCE_S: Final = 0.3
+"""Longest wait for the next frame of a source at the end of a run, before the source is closed to end that wait."""
+CLOSE_S: Final = 0.6
+"""Longest wait for sources that are closed then."""
+INFERENCE_S: Final = 5.0
+"""An inference that takes longer is stuck."""
 
 
 class Overlapped:
-    """A :class:`~googlenet_edge.stream.feed.Feed` with a thread that has the next frame ready when the device is.
+    """A :class:`~googlenet_edge.stream.feed.Feed` in which frames arrive, are computed and come out at the same time.
 
-    Of a live source, the newest frame wins: when one arrives, those before it give way to it, except for what the
-    device is computing and what the caller has asked for. So a frame never gets older by waiting behind another one, or
-    behind a slow sink. Of any other source, every frame is computed, and the thread waits while all slots are taken.
+    One thread for each camera, the taker, takes its frames up; one, the feeder, brings them to the classifier, those
+    that wait together as one batch. With a classifier of one slot, computing is done on that thread; with more, on the
+    device, and the next frames are ready when it is.
+
+    Where the newest frame wins, a frame gives way to a newer one of its camera until it is being computed, and again as
+    a result that nobody has taken. So none gets old by waiting behind another one, or behind a slow sink.
     """
 
-    def __init__(self, source: Source, classifier: FrameClassifier, config: StreamConfig) -> None:
-        self._source, self._classifier, self._config = source, classifier, config
-        self._newest_wins = source.live and not config.every_frame
-        self._stop = threading.Event()
-        self._changed = threading.Condition()  # guards all that follows
-        self._pending: deque[tuple[Frame, PendingFrame]] = deque()
-        self._awaited = 0  # 1 while the caller waits for a frame that it took out of _pending
-        self._delivered = 0
-        self._replaced = 0
-        self._ended = False  # the thread is over but for its return; Thread.is_alive is wrong after a Ctrl-C in join
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name=f"feed {source.description}", daemon=True)
+    def __init__(
+        self,
+        cameras: Sequence[tuple[str | None, Source]],
+        classifier: FrameClassifier,
+        config: StreamConfig,
+        *,
+        clock: Clock,
+    ) -> None:
+        self._names = [name for name, _ in cameras]
+        self._classifier, self._region, self._clock = classifier, config.region, clock
+        self._top_k = asked_top_k(config, len(classifier.labels))
+        sources = [source for _, source in cameras]
+        self._traffic = Traffic(sources, config, slots=classifier.slots, max_batch=classifier.max_batch)
+        self._takers = [
+            threading.Thread(target=self._take, args=(lane,), name=f"feed {lane.source.description}", daemon=True)
+            for lane in self._traffic.lanes
+        ]
+        self._feeder = threading.Thread(target=self._compute, name="feed the classifier", daemon=True)
+        self._began_s: float | None = None
 
     @property
-    def replaced(self) -> int:
-        """Frames that gave way to a newer one, so far."""
-        with self._changed:
-            return self._replaced
+    def stuck(self) -> bool:
+        """An inference has been under way for longer than any should take."""
+        began_s = self._began_s
+        return began_s is not None and time.monotonic() - began_s > INFERENCE_S
+
+    @property
+    def batches(self) -> dict[int, int]:
+        """How many batches of each size were computed."""
+        return self._traffic.batches
+
+    def count(self, camera: int) -> CaptureCount:
+        """Return the frames of this camera, so far."""
+        return self._traffic.lanes[camera].count
+
+    def idle(self, camera: int) -> bool:
+        """Say whether no frame of this camera is under way."""
+        return self._traffic.idle(camera)
+
+    def next(self, timeout_s: float) -> Event | None:
+        """See :meth:`~googlenet_edge.stream.feed.Feed.next`."""
+        return self._traffic.next(timeout_s)
 
     def __enter__(self) -> Overlapped:
-        self._thread.start()
+        try:
+            for thread in (*self._takers, self._feeder):
+                thread.start()
+        except BaseException:
+            self._traffic.stop()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._close()
-
-    # On the caller's thread.
-
-    def next(self) -> Labelled | None:
-        """Wait for the oldest frame under way; see :class:`~googlenet_edge.stream.feed.Feed`."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._pending or self._ended)
-            if not self._pending:
-                error, self._error = self._error, None
-                if error is not None:
-                    raise error
-                return None
-            frame, pending = self._pending.popleft()
-            self._awaited = 1
-        try:
-            prediction = pending.result()
-        finally:
-            with self._changed:
-                self._awaited = 0
-                self._delivered += 1
-                self._changed.notify_all()
-        return frame, prediction
-
-    def _close(self) -> None:
-        """End the thread, and take back or wait for what is under way: the next user finds all slots free."""
-        with self._changed:
-            self._stop.set()
-            self._changed.notify_all()
-        if not self._wait_for_end():
-            _log.warning("%s: no frame for %g s at the end of the run; closing it", self._source.description, JOIN_S)
-            self._source.close()
-            if not self._wait_for_end():
-                _log.warning("%s: still blocked after closing; its thread is left behind", self._source.description)
-        with self._changed:
-            left, self._pending = self._pending, deque()
-            error = self._error
-        for _, pending in left:
+        """End the threads, and take back or wait for what is under way: the next user finds all slots free."""
+        self._traffic.stop()
+        blocked = self._traffic.wait_for_takers(PATIENCE_S)
+        if blocked:
+            self._close(blocked)
+        if not self._traffic.wait_for_feeder(INFERENCE_S):
+            _log.warning("the classifier has not come back for %g s; its thread is left behind", INFERENCE_S)
+            return
+        for batch in self._traffic.left():
             try:
-                if not pending.withdraw():
-                    pending.result()
+                if not batch.pending.withdraw():
+                    batch.pending.result()
             except GoogLeNetEdgeError as failure:
-                _log.debug("a frame after the end of the run failed: %s", failure)
-        if error is not None:
-            _log.warning("%s: failed after the end of the run: %s", self._source.description, error)
+                _log.debug("frames after the end of the run failed: %s", failure)
+        for lane, thread in zip(self._traffic.lanes, self._takers, strict=True):
+            if lane.taker_ended:
+                thread.join(CLOSE_S)  # it has nothing left to do but to return
+        self._feeder.join(CLOSE_S)
 
-    def _wait_for_end(self) -> bool:
-        with self._changed:
-            ended = self._changed.wait_for(lambda: self._ended, JOIN_S)
-        if ended:
-            self._thread.join(JOIN_S)
-        return ended
+    def _close(self, lanes: Sequence[Lane]) -> None:
+        """Close sources whose takers wait for a frame, all at once."""
+        for lane in lanes:
+            _log.info("%s: no frame for %g s at the end of the run; closing it", lane.source.description, PATIENCE_S)
+        closers = [threading.Thread(target=lane.source.close, name="feed close", daemon=True) for lane in lanes]
+        for closer in closers:
+            closer.start()
+        until_s = time.monotonic() + CLOSE_S
+        for lane in self._traffic.wait_for_takers(CLOSE_S):
+            _log.warning("%s: still blocked after closing; its thread is left behind", lane.source.description)
+        for closer in closers:
+            closer.join(max(0, until_s - time.monotonic()))
 
-    # On the feeding thread.
+    # On the takers' threads.
 
-    def _run(self) -> None:
+    def _take(self, lane: Lane) -> None:
         error: BaseException | None = None
+        name = self._names[lane.index]
         try:
-            frames = iter(self._source)
-            while self._may_take() and (frame := next(frames, None)) is not None and self._make_room():
-                pending = self._classifier.submit(
-                    frame, top_k=self._config.top_k, region=self._config.region, hold=self._newest_wins
-                )
-                with self._changed:
-                    self._pending.append((frame, pending))
-                    self._changed.notify_all()
+            frames = iter(lane.source)
+            while self._traffic.may_take(lane) and (frame := next(frames, None)) is not None:
+                self._traffic.arrived(lane, frame if name is None else replace(frame, camera=name))
         except BaseException as caught:  # noqa: BLE001 - whatever it is, the caller's thread raises it
             error = caught
         finally:
-            with self._changed:
-                self._ended, self._error = True, error
-                self._changed.notify_all()
+            self._traffic.source_ended(lane, error)
 
-    def _may_take(self) -> bool:
-        """Wait until another frame is wanted, and return False when none will be."""
-        most = self._config.max_frames
+    # On the feeder's thread.
 
-        def wanted() -> bool:
-            return (most is None or self._delivered + self._under_way < most) and (self._newest_wins or self._has_room)
+    def _compute(self) -> None:
+        error: BaseException | None = None
+        try:
+            while (entries := self._traffic.next_entries()) is not None:
+                self._submit(entries)
+        except BaseException as caught:  # noqa: BLE001 - whatever it is, the caller's thread raises it
+            error = caught
+        finally:
+            self._traffic.feeder_ended(error)
 
-        return self._wait_until(wanted)
-
-    def _make_room(self) -> bool:
-        """Let the frames that can give way to a newer one, and wait for a slot; return False when stopped."""
-        finished: list[PendingFrame] = []
-        if self._newest_wins:
-            with self._changed:
-                kept: deque[tuple[Frame, PendingFrame]] = deque()
-                for frame, pending in self._pending:
-                    if pending.withdraw():
-                        self._replaced += 1
-                    elif pending.done():
-                        self._replaced += 1
-                        finished.append(pending)
-                    else:
-                        kept.append((frame, pending))
-                self._pending = kept
-        for pending in finished:
-            pending.result()  # gives its slot back, and says if the device has failed
-        return self._wait_until(lambda: self._has_room)
-
-    def _wait_until(self, condition: Callable[[], bool]) -> bool:
-        with self._changed:
-            self._changed.wait_for(lambda: self._stop.is_set() or condition())
-            return not self._stop.is_set()
-
-    @property
-    def _under_way(self) -> int:
-        return len(self._pending) + self._awaited
-
-    @property
-    def _has_room(self) -> bool:
-        return self._under_way < self._classifier.slots
+    def _submit(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            if not entry.lane.live:
+                # It was read ahead: it is as old as its place in the pipeline, not in the buffer.
+                entry.frame = replace(entry.frame, captured_ns=self._clock())
+        hold = any(entry.lane.newest for entry in entries)
+        frames = [entry.frame for entry in entries]
+        self._began_s = time.monotonic()
+        try:
+            pending = self._classifier.submit_batch(frames, top_k=self._top_k, region=self._region, hold=hold)
+            predictions = pending.result() if self._classifier.slots == 1 else None
+        except InputError as error:
+            self._traffic.refused(entries, error)
+            return
+        finally:
+            self._began_s = None
+        if predictions is None:
+            self._traffic.submitted(entries, pending, hold=hold)
+        else:
+            self._traffic.computed(entries, predictions)

@@ -49,6 +49,15 @@ def test_a_frame_that_was_under_way_already_was_not_waited_for() -> None:
     assert (summary.stage("wait").count, summary.stage("wait").mean_ns) == (2, 1.5 * MS)
 
 
+def test_whoever_records_may_say_which_frames_are_warmup(make_trace: TraceMaker) -> None:
+    recorder = LatencyRecorder(started_ns=START_NS)
+    for i, warmup in enumerate([True, False, True, False]):
+        recorder.record(make_trace(i), warmup=warmup)
+    summary = recorder.summarize()
+    assert (summary.count, summary.warmup.frames) == (2, 2)
+    assert recorder.samples().rows[:, 0].tolist() == [1, 3]
+
+
 def test_warmup_is_timed_and_left_out(make_trace: TraceMaker) -> None:
     recorder = LatencyRecorder(started_ns=START_NS, warmup_frames=3)
     assert recorder.in_warmup

@@ -13,12 +13,14 @@ import pytest
 
 from googlenet_edge.bundle import Bundle
 from googlenet_edge.capture.source import SourceOptions, open_source
+from googlenet_edge.engine.options import BuildOptions
 from googlenet_edge.runtime.classifier import Classifier
 from googlenet_edge.runtime.open_backend import BackendOptions, open_backend
 from googlenet_edge.runtime.trt_backend import TrtConfig
 from googlenet_edge.sinks.sink import Sink
-from googlenet_edge.stream import StreamConfig, run_stream
+from googlenet_edge.stream import Camera, StreamConfig, run_stream, run_streams
 from googlenet_edge.types import Frame, Prediction
+from tests.softcuda.engines import open_plan, plan_of
 
 FRAMES = 90
 COLORS = {"red": (0, 0, 200), "green": (0, 200, 0), "blue": (200, 0, 0)}
@@ -91,3 +93,32 @@ def test_the_frame_limit_leaves_the_backend_free_for_the_next_run(classifier: Cl
         rest = run_stream(source, classifier, [sink], StreamConfig(warmup_frames=0))
     assert sink.seen == list(range(7, FRAMES)), "no frame of a file is taken that does not come out"
     assert rest.frames == FRAMES - 7
+
+
+@pytest.mark.parametrize("fps", [None, 300.0])
+def test_several_cameras_share_one_engine(
+    tiny_bundle: Path, tiny_graph_path: Path, images: Path, fps: float | None
+) -> None:
+    plan = plan_of(tiny_graph_path.read_bytes(), BuildOptions(max_batch=4))
+    names = ["north", "south", "yard"]
+    sinks = {name: LabelSink() for name in names}
+
+    class ByCamera(LabelSink):
+        def emit(self, frame: Frame, prediction: Prediction) -> None:
+            assert frame.camera is not None
+            sinks[frame.camera].emit(frame, prediction)
+
+    with Classifier(Bundle.open(tiny_bundle), backend=open_plan(plan)) as classifier:
+        for _ in range(2):  # a second run finds all slots free
+            for sink in sinks.values():
+                sink.seen.clear()
+            cameras = [Camera(name, open_source(str(images), SourceOptions(fps=fps))) for name in names]
+            report = run_streams(cameras, classifier, [ByCamera()], StreamConfig(warmup_frames=0))
+            for camera in cameras:
+                camera.source.close()
+            assert (report.ended, report.error) == ("end of stream", None)
+            for camera_report in report.cameras:
+                sink = sinks[camera_report.name or ""]
+                assert (sink.wrong, camera_report.offered) == ([], FRAMES)
+                assert sink.seen == (list(range(FRAMES)) if fps is None else sorted(set(sink.seen)))
+            assert max(size for size, _ in report.batches) in (2, 3), "frames that waited together went together"

@@ -1,4 +1,4 @@
-"""A backend of two slots that computes when the test says so, and a camera that delivers when it does."""
+"""A backend of two slots that computes when the test says so, and cameras that deliver when it does."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from googlenet_edge.runtime.backend import Backend, Outputs, check_batch
 from googlenet_edge.runtime.classifier import Classifier
 from googlenet_edge.sinks.sink import Sink
 from googlenet_edge.stream import StreamConfig, StreamReport, run_stream
-from googlenet_edge.types import Frame, ImageArray, Prediction, TensorSpec
+from googlenet_edge.types import Frame, ImageArray, Outages, Prediction, TensorSpec
 
 MS = 1_000_000
 SLOTS = 2
@@ -40,8 +40,8 @@ class FakeClock:
 class Ticket:
     ready_ns: int | None = None
 
-    def __init__(self, device: Device, slot: int) -> None:
-        self.device, self.slot = device, slot
+    def __init__(self, device: Device, slot: int, frames: int, number: int) -> None:
+        self.device, self.slot, self.frames, self.number = device, slot, frames, number
         self.outputs: Outputs | None = None
         self.error: GoogLeNetEdgeError | None = None
         self.gone = False
@@ -79,16 +79,17 @@ class Device:
     early, or writes into one too early, gets wrong classes.
     """
 
-    max_batch: int | None = 1
-
-    def __init__(self) -> None:
+    def __init__(self, max_batch: int = 1) -> None:
+        self.max_batch = max_batch
         self.changed = threading.Condition()
-        self.buffers = np.full((SLOTS, 1, 224, 224, 3), 255, dtype=np.uint8)
+        self.buffers = np.full((SLOTS, max_batch, 224, 224, 3), 255, dtype=np.uint8)
         self.free_slots = list(range(SLOTS))
         self.waiting: deque[Ticket] = deque()
         self.running: Ticket | None = None
         self.submitted = 0
         self.holds: list[bool] = []
+        self.begun: list[list[int]] = []  # the brightness of each frame, batch by batch
+        self.on_begin: Callable[[], None] = lambda: None
         self.closed = False
         self.fail_at: dict[int, GoogLeNetEdgeError] = {}  # by number of the submission, while computing
         self.refuse_at: dict[int, Exception] = {}  # by number of the submission, in submit
@@ -113,7 +114,7 @@ class Device:
             slot = self.free_slots.pop(0)
         used = self.submitted
         try:
-            yield self.buffers[slot]
+            yield self.buffers[slot, :frames]
         finally:
             with self.changed:
                 if self.submitted == used:
@@ -125,8 +126,7 @@ class Device:
             if self.submitted in self.refuse_at:
                 raise self.refuse_at[self.submitted]
             slot = next(i for i in range(SLOTS) if np.shares_memory(batch, self.buffers[i]))
-            ticket = Ticket(self, slot)
-            ticket.error = None
+            ticket = Ticket(self, slot, len(batch), self.submitted)
             self.waiting.append(ticket)
             self.holds.append(hold)
             self.submitted += 1
@@ -187,16 +187,19 @@ class Device:
     def _begin(self) -> None:
         if self.running is None and self.waiting:
             self.running = self.waiting.popleft()
+            self.begun.append(self.buffers[self.running.slot, : self.running.frames, 0, 0, 0].tolist())
+            self.on_begin()
             self.changed.notify_all()
 
     def _finish(self) -> None:
         ticket, self.running = self.running, None
         assert ticket is not None
-        logits = np.zeros((1, CLASSES), np.float32)
-        brightness = np.unique(self.buffers[ticket.slot])
-        assert len(brightness) == 1, "a frame was written to while it was computed"
-        logits[0, int(brightness[0]) % CLASSES] = 1
-        ticket.error = self.fail_at.pop(self.submitted - len(self.waiting) - 1, None)
+        logits = np.zeros((ticket.frames, CLASSES), np.float32)
+        for image, row in zip(self.buffers[ticket.slot], logits, strict=False):
+            brightness = np.unique(image)
+            assert len(brightness) == 1, "a frame was written to while it was computed"
+            row[int(brightness[0]) % CLASSES] = 1
+        ticket.error = self.fail_at.pop(ticket.number, None)
         ticket.outputs = logits, logits.copy()
         self._begin()
         self.changed.notify_all()
@@ -214,10 +217,11 @@ class PushedSource:
     """A source whose frames come when the test pushes them. Frame n is of brightness n modulo 250."""
 
     labels: tuple[str, ...] | None = None
-    description = "pushed"
 
-    def __init__(self, clock: FakeClock, *, live: bool = True) -> None:
-        self.clock, self.live = clock, live
+    def __init__(self, clock: FakeClock, *, live: bool = True, name: str = "pushed") -> None:
+        self.clock, self.live, self.description = clock, live, name
+        self.device: Device | None = None
+        self.connected, self.outages = True, Outages()
         self.changed = threading.Condition()
         self.frames: deque[Frame | BaseException | None] = deque()
         self.asked = 0
@@ -277,10 +281,12 @@ class PushedSource:
             self.changed.notify_all()
 
     def push_and_settle(self) -> None:
-        """Deliver a frame and wait until the loop has submitted it and asks for the next."""
-        with self.changed:
-            self.push()
-            assert self.changed.wait_for(lambda: self.asked > self.pushed, TIMEOUT_S)
+        """Deliver a frame and wait until it has been submitted."""
+        assert self.device is not None
+        with self.device.changed:
+            submitted = self.device.submitted
+        self.push()
+        self.device.wait_for_submissions(submitted + 1)
 
     def wait_until_asked(self, count: int = 1) -> None:
         with self.changed:
@@ -292,6 +298,8 @@ class CheckingSink(Sink):
     """Checks that each result is that of its frame."""
 
     seen: list[int] = field(default_factory=list)
+    cameras: list[str | None] = field(default_factory=list)
+    losses: list[str | None] = field(default_factory=list)
     ages_ms: list[float] = field(default_factory=list)
     on_emit: Callable[[int], None] = lambda _count: None
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -302,11 +310,21 @@ class CheckingSink(Sink):
         assert prediction.trace.device_stage_ns == (("compute", 5),)
         with self.changed:
             self.seen.append(frame.sequence)
+            self.cameras.append(frame.camera)
             self.ages_ms.append((prediction.trace.inferred_ns - frame.captured_ns) / MS)
             self.changed.notify_all()
         self.on_emit(len(self.seen))
 
+    def lost(self, camera: str | None) -> None:
+        with self.changed:
+            self.losses.append(camera)
+            self.changed.notify_all()
+
     def close(self) -> None: ...
+
+    def of(self, camera: str) -> list[int]:
+        """The frames of one camera."""
+        return [sequence for sequence, name in zip(self.seen, self.cameras, strict=True) if name == camera]
 
     def wait_for(self, count: int) -> None:
         with self.changed:
@@ -390,6 +408,7 @@ def start(make_classifier: Callable[[Device], Classifier], clock: FakeClock) -> 
         *, live: bool = True, stop: threading.Event | None = None, on_emit: Any = None, **config: Any
     ) -> tuple[Run, Device, PushedSource, CheckingSink]:
         device, source = Device(), PushedSource(clock, live=live)
+        source.device = device
         sink = CheckingSink() if on_emit is None else CheckingSink(on_emit=on_emit)
         classifier = make_classifier(device)
         settings = StreamConfig(**{"warmup_frames": 0, **config})

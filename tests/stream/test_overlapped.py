@@ -1,4 +1,4 @@
-"""The loop with two frames under way, on a device that computes when the test says so."""
+"""One camera and two frames under way, on a device that computes when the test says so."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from googlenet_edge.capture.source import SourceOptions, open_source
 from googlenet_edge.errors import BackendError, InputError, OutputError, SourceLostError
 from googlenet_edge.runtime.classifier import Classifier
 from googlenet_edge.stream import StreamConfig, overlapped, run_stream
+from googlenet_edge.stream.lanes import READ_AHEAD
 
 if TYPE_CHECKING:
     from tests.stream.conftest import CheckingSink, Device, FakeClock, PushedSource, Start
@@ -50,17 +51,20 @@ def test_every_frame_of_a_file_comes_out_in_order(
 
 def test_the_next_frame_is_ready_before_the_last_one_is_computed_and_no_more_than_that(start: Start) -> None:
     run, device, source, sink = start(live=False)
-    under_way: list[int] = []
-    source.on_ask = lambda: under_way.append(device.submitted - len(sink.seen))
-    source.push(5)
-    device.wait_for_submissions(2)
-    assert sink.seen == []
-    for _ in range(5):
+    ahead: list[int] = []
+    source.on_ask = lambda: ahead.append(len(source.taken) + 1 - len(sink.seen))
+    source.push(12)
+    device.wait_for_submissions(SLOTS)
+    source.wait_until_asked(SLOTS + READ_AHEAD)
+    assert (sink.seen, device.submitted) == ([], SLOTS)
+    for _ in range(12):
         device.finish()
     source.end()
-    assert run.report().frames == 5
-    assert sink.seen == [0, 1, 2, 3, 4]
-    assert max(under_way) == 1, "a frame is taken from a file only when there is a slot for it"
+    assert run.report().frames == 12
+    assert sink.seen == list(range(12))
+    assert max(ahead) <= SLOTS + READ_AHEAD + 1, (
+        "no more is taken from a file than is soon computed; one is in the sink"
+    )
 
 
 # Live sources: the newest frame wins.
@@ -153,7 +157,7 @@ def test_a_frame_that_is_done_gives_way_too_while_the_sinks_are_slow(start: Star
 
 
 def test_no_frame_gives_way_where_every_frame_was_asked_for(start: Start) -> None:
-    run, device, source, sink = start(every_frame=True)
+    run, device, source, sink = start(delivery="every")
     source.push(4)
     source.end()
     for _ in range(4):
@@ -192,11 +196,13 @@ def test_the_frame_limit_takes_no_frame_more(
     live: bool,
 ) -> None:
     source = make_source(live=live)
-    source.push(200)
+    source.push(200 - 195 * live)
+    sink.on_emit = lambda _count: source.push(3 * live)
     config = StreamConfig(warmup_frames=3, max_frames=10)
     report = run_stream(source, make_classifier(device.run_freely()), [sink], config, clock=clock)
     assert (report.ended, report.frames, report.latency.count, source.closed) == ("frame limit", 10, 7, 0)
-    assert len(source.taken) == report.frames + report.latency.dropped
+    assert len(source.taken) == report.cameras[0].offered
+    assert report.cameras[0].unfinished == (source.taken[-1] - sink.seen[-1] if live else 0)
     assert report.latency.dropped == missing(sink)
     assert len(device.free_slots) == SLOTS
 
@@ -324,7 +330,8 @@ def test_a_second_ctrl_c_ends_at_once_and_leaves_no_thread(start: Start) -> None
 def test_a_source_that_is_silent_at_the_end_is_closed(
     start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(overlapped, "JOIN_S", 0.05)
+    monkeypatch.setattr(overlapped, "PATIENCE_S", 0.05)
+    caplog.set_level("INFO")
     stop = threading.Event()
     run, device, source, _ = start(stop=stop, on_emit=lambda _count: stop.set())
     source.push_and_settle()
