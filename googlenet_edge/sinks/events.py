@@ -19,9 +19,10 @@ _DEFAULT_CONFIG = EventConfig()
 
 
 class EventsSink(Sink):
-    """Writes one line when a label appears and one when it leaves; closing it lets the labels leave that are there.
+    """Writes one line when a label appears and one when it leaves, for each camera apart.
 
-    Each line goes out whole with the frame that decides it; see :class:`EventConfig` and :func:`event_object`.
+    Each line goes out whole with the frame that decides it, or at once when the camera is lost; closing the sink lets
+    the labels leave that are there. See :class:`EventConfig` and :func:`event_object`.
     """
 
     def __init__(
@@ -29,42 +30,63 @@ class EventsSink(Sink):
         target: Path | str,
         config: EventConfig = _DEFAULT_CONFIG,
         *,
+        append: bool = False,
+        patience_s: float | None = None,
         clock: Clock = time.monotonic_ns,
         wall_clock: Clock = time.time_ns,
     ) -> None:
-        """Open the file, or standard output for ``"-"``; ``clock`` stamps the frames. Raises :class:`OutputError`."""
-        self._file = LineFile(target, what="events")
-        self._events = LabelEvents(config)
+        """Open the file, or standard output for ``"-"``; ``append`` keeps what is in the file.
+
+        ``patience_s``: wait this long for a program that reads too slowly, instead of for ever. ``clock`` is the one
+        that stamps the frames. Raises :class:`OutputError`.
+        """
+        self._file = LineFile(target, what="events", append=append, patience_s=patience_s)
+        self._config = config
+        self._cameras: dict[str | None, LabelEvents] = {}
         self._clock, self._wall_clock = clock, wall_clock
         self._failed = False
 
-    def emit(self, frame: Frame, prediction: Prediction) -> None:  # noqa: ARG002 - the trace has all that is needed
+    def emit(self, frame: Frame, prediction: Prediction) -> None:
         """Write the events that follow from one frame. Raises :class:`OutputError`."""
-        self._write(self._events.add(prediction))
+        events = self._cameras.get(frame.camera)
+        if events is None:
+            events = self._cameras[frame.camera] = LabelEvents(self._config)
+        self._write(frame.camera, events.add(prediction))
+
+    def lost(self, camera: str | None) -> None:
+        """Write the labels of this camera as left. Raises :class:`OutputError`."""
+        if camera in self._cameras:
+            self._write(camera, self._cameras[camera].lost())
+
+    def reopen(self) -> None:
+        """Open the file anew with the next line, to add to it."""
+        self._file.reopen()
 
     def close(self) -> None:
         """Write the labels that are still there as left, and close the file. Raises :class:`OutputError`."""
         if self._file.closed:
             return
         try:
-            if not self._failed:
-                self._write(self._events.end())
+            if not self._failed:  # it would fail again, and one error is enough
+                for camera, events in self._cameras.items():
+                    self._write(camera, events.end())
         finally:
             self._file.close()
 
-    def _write(self, events: Iterable[LabelEvent]) -> None:
+    def _write(self, camera: str | None, events: Iterable[LabelEvent]) -> None:
         for event in events:
             wall_ns = self._wall_clock() - (self._clock() - event.captured_ns)
-            text = json.dumps(event_object(event, wall_ns=wall_ns), ensure_ascii=False, allow_nan=False)
-            self._failed = True  # until it is written: a line after half a line would be unreadable
-            self._file.write(text)
+            document = event_object(event, wall_ns=wall_ns, camera=camera)
+            self._failed = True
+            self._file.write(json.dumps(document, ensure_ascii=False, allow_nan=False))
             self._failed = False
 
 
-def event_object(event: LabelEvent, *, wall_ns: int) -> dict[str, object]:
+def event_object(event: LabelEvent, *, wall_ns: int, camera: str | None = None) -> dict[str, object]:
     """Return an event as JSON values; ``wall_ns`` is its capture time in nanoseconds since 1970, UTC."""
     instant = datetime.fromtimestamp(wall_ns // 1_000_000_000, tz=timezone.utc)
     return {
+        "camera": camera,
         "event": event.event,
         "reason": event.reason,
         "label": event.label,

@@ -3,58 +3,73 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 from googlenet_edge.sinks.lines import LineFile
-from googlenet_edge.sinks.sink import Sink
+from googlenet_edge.sinks.sink import Sink, TruthLabels, truth_label
 from googlenet_edge.types import Frame, Prediction
 
 __all__ = ["JsonLinesSink", "json_object"]
 
 
 class JsonLinesSink(Sink):
-    """Writes one line a frame to a file, which it replaces, or to standard output for ``"-"``.
+    """Writes one line a frame to a file, which it replaces or adds to, or to standard output for ``"-"``.
 
     Each line goes out whole with the frame, unbuffered, so that a program that follows the output sees it at once and a
     killed run leaves whole lines only. Times are in milliseconds; see :func:`json_object`.
     """
 
-    def __init__(self, target: Path | str, *, truth_labels: Sequence[str] | None = None) -> None:
-        """Open the output. ``truth_labels`` name the source's class ids. Raises :class:`OutputError`."""
+    def __init__(
+        self,
+        target: Path | str,
+        *,
+        truth_labels: TruthLabels = None,
+        append: bool = False,
+        patience_s: float | None = None,
+    ) -> None:
+        """Open the output; ``append`` keeps what is in the file. Raises :class:`OutputError`.
+
+        ``patience_s``: wait this long for a program that reads too slowly, instead of for ever.
+        """
         self._truth_labels = truth_labels
-        self._file = LineFile(target, what="JSON lines")
+        self._file = LineFile(target, what="JSON lines", append=append, patience_s=patience_s)
 
     def emit(self, frame: Frame, prediction: Prediction) -> None:
         """Write one line. Raises :class:`OutputError`."""
         document = json_object(frame, prediction, self._truth_labels)
         self._file.write(json.dumps(document, ensure_ascii=False, allow_nan=False))
 
+    def reopen(self) -> None:
+        """Open the file anew with the next line, to add to it."""
+        self._file.reopen()
+
     def close(self) -> None:
         """Close the output."""
         self._file.close()
 
 
-def json_object(frame: Frame, prediction: Prediction, truth_labels: Sequence[str] | None = None) -> dict[str, object]:
+def json_object(frame: Frame, prediction: Prediction, truth_labels: TruthLabels = None) -> dict[str, object]:
     """Return a frame's result as JSON values; what is not known is null.
 
+    Of an unsure result ``label`` is null, so that nobody acts on it; the best guess is the first of ``top``.
     ``times_ms`` has no emit time: the line is written while the result is being emitted.
     """
     trace = prediction.trace
-    known = truth_labels is not None and frame.truth is not None and 0 <= frame.truth < len(truth_labels)
+    raw = prediction.raw
     return {
+        "camera": frame.camera,
         "sequence": frame.sequence,
         "name": frame.name,
-        "label": prediction.label,
+        "label": None if prediction.unsure else prediction.label,
         "probability": round(prediction.probability, 6),
+        "unsure": prediction.unsure,
         "top": [
-            {"class_id": class_id, "label": label, "probability": round(probability, 6)}
-            for class_id, label, probability in zip(
-                prediction.class_ids, prediction.labels, prediction.probabilities, strict=True
-            )
+            _class(*values)
+            for values in zip(prediction.class_ids, prediction.labels, prediction.probabilities, strict=True)
         ],
+        "raw": None if raw is None else _class(raw.class_id, raw.label, raw.probability),
         "truth": frame.truth,
-        "truth_label": truth_labels[frame.truth] if known and truth_labels and frame.truth is not None else None,
+        "truth_label": truth_label(frame, truth_labels),
         "captured_ns": trace.captured_ns,
         "times_ms": {
             "queue": _ms(trace.dequeued_ns - trace.captured_ns),
@@ -64,6 +79,10 @@ def json_object(frame: Frame, prediction: Prediction, truth_labels: Sequence[str
             **{f"device {name}": _ms(duration_ns) for name, duration_ns in trace.device_stage_ns},
         },
     }
+
+
+def _class(class_id: int, label: str, probability: float) -> dict[str, object]:
+    return {"class_id": class_id, "label": label, "probability": round(probability, 6)}
 
 
 def _ms(duration_ns: int) -> float:

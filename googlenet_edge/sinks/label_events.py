@@ -10,8 +10,9 @@ from googlenet_edge.types import Prediction
 
 __all__ = ["EventConfig", "LabelEvent", "LabelEvents", "LeaveReason"]
 
-LeaveReason: TypeAlias = Literal["left", "gap", "end"]
-"""Why a label left: "left" = its probability fell, "gap" = no frame came for too long, "end" = the run ended."""
+LeaveReason: TypeAlias = Literal["left", "gap", "lost", "end"]
+"""Why a label left: "left" = its probability fell, "gap" = no frame came for too long, "lost" = the camera was lost,
+"end" = the run ended."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class _Seen:
 
 
 class LabelEvents:
-    """Turns predictions, in the order of capture, into events. Labels are told apart by class id."""
+    """Turns the predictions of one camera, in the order of capture, into events. Labels are told apart by class id."""
 
     def __init__(self, config: EventConfig = _DEFAULT_CONFIG) -> None:
         self._config = config
@@ -129,6 +130,10 @@ class LabelEvents:
                 seen.there = True
                 events.append(_event("appeared", None, class_id, seen))
         return tuple(events)
+
+    def lost(self) -> tuple[LabelEvent, ...]:
+        """Let all labels leave because the camera was lost."""
+        return tuple(self._close_all("lost"))
 
     def end(self) -> tuple[LabelEvent, ...]:
         """Let all labels leave at the end of the run; a second call returns nothing."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
 from typing import TypeAlias
 
 import cv2
 import numpy as np
 
-from googlenet_edge.sinks.sink import RateMeter
+from googlenet_edge.sinks.sink import RateMeter, TruthLabels, truth_label
 from googlenet_edge.types import CropRule, Frame, ImageArray, Prediction, Region
 
 __all__ = ["Annotator", "crop_square"]
@@ -23,48 +22,53 @@ _GREY: Color = (200, 200, 200)
 _NEUTRAL: Color = (230, 180, 60)
 _RIGHT: Color = (90, 200, 60)
 _WRONG: Color = (60, 60, 235)
+_UNSURE: Color = (150, 150, 150)
+_EMPTY: Color = (90, 90, 90)
 _PANEL_BRIGHTNESS = 0.35
 _MIN_TEXT_PX = 9  # smaller capitals cannot be read
 
 
 class Annotator:
-    """Draws results; keeps the rate of the last second, so one annotator belongs to one stream."""
+    """Draws results; keeps each camera's rate over the last second, so one annotator belongs to one output."""
 
     def __init__(
         self,
         *,
         crop: CropRule | None = None,
         region: Region | None = None,
-        truth_labels: Sequence[str] | None = None,
+        truth_labels: TruthLabels = None,
     ) -> None:
         """``crop``: outline the square that this rule cuts (within ``region``). ``truth_labels``: names of the source's
-        class ids; with them the bar is green for a right label and red for a wrong one.
+        class ids; with them the bar is green for a right label and red for a wrong one. It is grey where the result is
+        unsure.
         """
         self._crop = crop
         self._region = region
         self._truth_labels = truth_labels
-        self._rate = RateMeter()
+        self._rates: dict[str | None, RateMeter] = {}
 
     def annotate(self, frame: Frame, prediction: Prediction) -> ImageArray:
         """Return an annotated copy of the frame's image: uint8 (height, width, 3), BGR. Any size is possible; text is
         readable from 160 x 120 pixels up.
         """
         trace = prediction.trace
-        self._rate.add(trace.inferred_ns)
+        meter = self._rates.setdefault(frame.camera, RateMeter())
+        meter.add(trace.inferred_ns)
         image = np.array(frame.image, order="C", copy=True)
         height, width = image.shape[:2]
         text_px = max(_MIN_TEXT_PX, round(min(height, width) / 20))
         if self._crop is not None:
             self._draw_crop(image, max(1, text_px // 12))
 
-        truth = self._truth(frame)
+        truth = truth_label(frame, self._truth_labels)
         right = None if truth is None else truth == prediction.label
-        color = _NEUTRAL if right is None else (_RIGHT if right else _WRONG)
-        headline = f"{_ascii(prediction.label)} {100 * prediction.probability:.0f} %"
-        if truth is not None and not right:
+        guess = f"{_ascii(prediction.label)} {100 * prediction.probability:.0f} %"
+        headline = f"unsure ({guess})" if prediction.unsure else guess
+        if truth is not None and (prediction.unsure or not right):
             headline += f" (is: {_ascii(truth)})"
-        rate = "" if self._rate.fps is None else f"{self._rate.fps:.1f} frames/s  "
-        details = f"{rate}{(trace.inferred_ns - trace.captured_ns) / 1e6:.1f} ms"
+        name = "" if frame.camera is None else f"{_ascii(frame.camera)}  "
+        rate = "" if meter.fps is None else f"{meter.fps:.1f} frames/s  "
+        details = f"{name}{rate}{(trace.inferred_ns - trace.captured_ns) / 1e6:.1f} ms"
 
         margin = max(2, text_px // 2)
         small_px = max(_MIN_TEXT_PX, round(text_px * 0.7))
@@ -75,8 +79,9 @@ class Annotator:
         room_px = max(1, width - 2 * margin)
         _put_text(image, headline, (margin, margin + text_px), text_px, room_px, _WHITE)
         top = 2 * margin + text_px
+        color = _UNSURE if prediction.unsure else {None: _NEUTRAL, True: _RIGHT, False: _WRONG}[right]
         filled = round(min(1.0, max(0.0, prediction.probability)) * room_px)
-        cv2.rectangle(image, (margin, top), (margin + room_px - 1, top + bar_px - 1), (90, 90, 90), cv2.FILLED)
+        cv2.rectangle(image, (margin, top), (margin + room_px - 1, top + bar_px - 1), _EMPTY, cv2.FILLED)
         if filled:
             cv2.rectangle(image, (margin, top), (margin + filled - 1, top + bar_px - 1), color, cv2.FILLED)
         _put_text(image, details, (margin, top + bar_px + margin + small_px), small_px, room_px, _GREY)
@@ -90,11 +95,6 @@ class Annotator:
         # A dark line around the bright one shows on snow as well as at night.
         cv2.rectangle(image, first, last, (0, 0, 0), 3 * thickness)
         cv2.rectangle(image, first, last, _WHITE, thickness)
-
-    def _truth(self, frame: Frame) -> str | None:
-        if self._truth_labels is None or frame.truth is None or not 0 <= frame.truth < len(self._truth_labels):
-            return None
-        return self._truth_labels[frame.truth]
 
 
 def crop_square(height_px: int, width_px: int, crop: CropRule, region: Region | None = None) -> Region:

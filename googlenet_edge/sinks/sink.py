@@ -3,29 +3,44 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, TypeAlias, TypeVar
 
 from googlenet_edge.types import Frame, Prediction
 
-__all__ = ["RateMeter", "Sink", "printable"]
+__all__ = ["RateMeter", "Sink", "TruthLabels", "printable", "truth_label"]
+
+TruthLabels: TypeAlias = Sequence[str] | Mapping[str, Sequence[str] | None] | None
+"""Names of the class ids that the source gives as truth; in a run of several, by the camera's name."""
+
+_Self = TypeVar("_Self", bound="Sink")
 
 
 class Sink(Protocol):
     """Takes the result of every frame, warm-up included, on the loop's own thread: what it spends is in "emit".
 
-    Both methods raise :class:`~googlenet_edge.errors.OutputError` where the result cannot be written. The trace of
-    ``prediction`` has no ``emitted_ns`` yet. A sink must not change ``frame.image``, nor keep it after ``emit`` has
-    returned: the source may use the memory again. A context manager: leaving it closes the sink.
+    In a run of several cameras the results of all come here, told apart by ``frame.camera``. The methods raise
+    :class:`~googlenet_edge.errors.OutputError` where something cannot be written; the caller may go on after it. The
+    trace of ``prediction`` has no ``emitted_ns`` yet. A sink must not change ``frame.image``, nor keep it when ``emit``
+    has returned: the source may use the memory again. A context manager: leaving it closes the sink.
     """
 
     def emit(self, frame: Frame, prediction: Prediction) -> None:
         """Take one result."""
 
+    def lost(self, camera: str | None) -> None:  # noqa: ARG002 - for those that override it
+        """Be told that a camera stopped delivering; it may come back. None in a run of one source."""
+        return  # most sinks need not do anything
+
+    def reopen(self) -> None:
+        """Begin the output anew without losing what was written: after a failure, or when a log was rotated away."""
+        return
+
     def close(self) -> None:
         """Finish the output and let go of it; a second call does nothing."""
 
-    def __enter__(self) -> Sink:
+    def __enter__(self: _Self) -> _Self:
         return self
 
     def __exit__(
@@ -60,3 +75,11 @@ class RateMeter:
 def printable(text: str) -> str:
     """Return the text on one line without control characters, so that no label can steer the screen."""
     return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def truth_label(frame: Frame, labels: TruthLabels) -> str | None:
+    """Return the name of the frame's right class, where that is known."""
+    names = labels.get(frame.camera or "") if isinstance(labels, Mapping) else labels
+    return (
+        names[frame.truth] if names is not None and frame.truth is not None and 0 <= frame.truth < len(names) else None
+    )

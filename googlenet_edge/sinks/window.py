@@ -1,4 +1,4 @@
-"""Annotated frames in a window."""
+"""Annotated frames in a window, one for each camera."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ _STOP_KEYS = (ord("q"), ord("Q"), 27)
 
 
 class WindowSink(Sink):
-    """Shows annotated frames; q, Esc or closing the window sets ``stop``, which ends the run.
+    """Shows annotated frames; q, Esc or closing the last window sets ``stop``, which ends the run.
 
-    OpenCV's windows belong to the main thread: use it from there.
+    In a run of several cameras each has a window of its own, with its name in the title. OpenCV's windows belong to the
+    main thread: use it from there.
     """
 
     def __init__(self, annotator: Annotator, stop: threading.Event, *, title: str = "googlenet-edge") -> None:
@@ -33,21 +34,29 @@ class WindowSink(Sink):
         self._annotator = annotator
         self._stop = stop
         self._title = title
-        self._open = False
+        self._shown: dict[str | None, str] = {}
+        self._hidden: set[str | None] = set()
 
     def emit(self, frame: Frame, prediction: Prediction) -> None:
         """Show one frame and look at the keyboard. Raises :class:`OutputError`."""
+        camera = frame.camera
+        if camera in self._hidden:
+            return
         try:
-            if not self._open:
+            title = self._shown.get(camera)
+            if title is None:
+                title = self._title if camera is None else f"{self._title}: {printable(camera)}"
                 # Frames may be larger than the screen: a window that can be resized fits.
-                cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+                cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+                self._shown[camera] = title
                 height, width = frame.image.shape[:2]
-                cv2.resizeWindow(self._title, min(width, 1280), max(1, min(width, 1280) * height // width))
-                self._open = True
-            elif not self._is_visible():
-                self._stop.set()
+                cv2.resizeWindow(title, min(width, 1280), max(1, min(width, 1280) * height // width))
+            elif not _is_visible(title):
+                self._hidden.add(camera)
+                if self._hidden.issuperset(self._shown):
+                    self._stop.set()
                 return
-            cv2.imshow(self._title, self._annotator.annotate(frame, prediction))
+            cv2.imshow(title, self._annotator.annotate(frame, prediction))
             if cv2.waitKey(1) & 0xFF in _STOP_KEYS:
                 self._stop.set()
         except cv2.error as error:
@@ -55,18 +64,20 @@ class WindowSink(Sink):
                 f"window: OpenCV cannot show the frame: {error.err or error}; use --video FILE instead"
             ) from error
 
-    def _is_visible(self) -> bool:
-        try:
-            return cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 1
-        except cv2.error:  # Qt's answer when the user has closed the last window
-            return False
-
     def close(self) -> None:
-        """Close the window."""
-        if self._open:
-            self._open = False
-            with contextlib.suppress(cv2.error):
-                cv2.destroyWindow(self._title)
+        """Close the windows."""
+        for camera, title in self._shown.items():
+            if camera not in self._hidden:
+                with contextlib.suppress(cv2.error):
+                    cv2.destroyWindow(title)
+        self._shown.clear()
+
+
+def _is_visible(title: str) -> bool:
+    try:
+        return cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) >= 1
+    except cv2.error:  # Qt's answer when the user has closed the last window
+        return False
 
 
 def _require_display() -> None:

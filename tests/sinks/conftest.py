@@ -24,11 +24,13 @@ def make_result() -> Callable[..., tuple[Frame, Prediction]]:
         size_px: tuple[int, int] = (64, 48),
         truth: int | None = None,
         name: str | None = None,
+        camera: str | None = None,
+        unsure: bool = False,
     ) -> tuple[Frame, Prediction]:
         captured = 5_000 * MS + round(i * 1e9 / fps)
         image = np.full((size_px[1], size_px[0], 3), 128, dtype=np.uint8)
         trace = FrameTrace(i, captured, captured + 2 * MS, captured + 3 * MS, captured + 24 * MS)
-        prediction = Prediction((label, "yield"), (4, 7), (0.75, 0.125), trace)
-        return Frame(image, i, captured, truth=truth, name=name), prediction
+        prediction = Prediction((label, "yield"), (4, 7), (0.75, 0.125), trace, unsure=unsure)
+        return Frame(image, i, captured, truth=truth, name=name, camera=camera), prediction
 
     return make

@@ -24,6 +24,7 @@ def test_a_line_when_a_label_appears_and_one_when_the_run_ends(make_result: Resu
         appeared = json.loads(path.read_text(encoding="utf-8"))  # at once, not at the end
         sink.emit(*make_result(1, "Ü\n標"))
     assert appeared == {
+        "camera": None,
         "event": "appeared",
         "reason": None,
         "label": "Ü\n標",
@@ -53,6 +54,53 @@ def test_a_label_that_never_reaches_its_time_makes_an_empty_file(make_result: Re
     with EventsSink(path) as sink:
         sink.emit(*make_result(0))
     assert path.read_bytes() == b""
+
+
+def events_of(path: Path) -> list[tuple[str, str, str | None, str, int]]:
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [(x["camera"], x["event"], x["reason"], x["label"], x["last_sequence"]) for x in lines]
+
+
+def test_each_camera_has_labels_of_its_own(make_result: ResultMaker, tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    with EventsSink(path, AT_ONCE) as sink:
+        sink.emit(*make_result(0, camera="door"))
+        sink.emit(*make_result(500, camera="yard"))  # 20 s later: no gap of the first one
+        sink.emit(*make_result(1, camera="door"))
+    assert events_of(path) == [
+        ("door", "appeared", None, "stop", 0),
+        ("yard", "appeared", None, "stop", 500),
+        ("door", "left", "end", "stop", 1),
+        ("yard", "left", "end", "stop", 500),
+    ]
+
+
+def test_the_labels_of_a_lost_camera_leave_at_once(make_result: ResultMaker, tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    with EventsSink(path, AT_ONCE) as sink:
+        sink.lost("gate")  # never seen
+        sink.emit(*make_result(0, camera="door"))
+        sink.emit(*make_result(0, camera="yard"))
+        sink.lost("door")
+        sink.lost("door")
+        assert events_of(path)[2:] == [("door", "left", "lost", "stop", 0)]
+        sink.emit(*make_result(1, camera="door"))
+    assert events_of(path)[3:] == [
+        ("door", "appeared", None, "stop", 1),
+        ("door", "left", "end", "stop", 1),
+        ("yard", "left", "end", "stop", 0),
+    ]
+
+
+def test_a_service_that_starts_again_adds_to_its_file(make_result: ResultMaker, tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    for _ in range(2):
+        with EventsSink(path, AT_ONCE, append=True) as sink:
+            sink.emit(*make_result(0))
+            path.rename(tmp_path / "rotated.jsonl")
+            sink.reopen()
+    assert [event[1] for event in events_of(path)] == ["left"]
+    assert [event[1] for event in events_of(tmp_path / "rotated.jsonl")] == ["left", "appeared"]
 
 
 def test_standard_output(make_result: ResultMaker, capfd: pytest.CaptureFixture[str]) -> None:

@@ -98,6 +98,16 @@ def test_a_gap_begins_the_time_before_appearing_again() -> None:
     assert [event.first_sequence for event in events.add(seen(2, 5100, 0.9))] == [1]
 
 
+def test_a_loss_lets_all_labels_leave_and_begins_the_time_before_appearing_again() -> None:
+    events = LabelEvents(CONFIG)
+    for i in range(3):
+        events.add(seen(i, 50 * i, 0.9, 0.1))
+    assert [(event.class_id, event.reason) for event in events.lost()] == [(0, "lost")]
+    assert events.lost() == ()
+    assert events.add(seen(3, 150, 0.9)) == ()
+    assert [event.first_sequence for event in events.add(seen(4, 250, 0.9))] == [3]
+
+
 def test_the_end_says_each_label_once() -> None:
     events = LabelEvents(EventConfig(appear_ms=0))
     events.add(seen(0, 0, 0.9))

@@ -118,3 +118,26 @@ def test_the_rate_appears_with_the_second_frame(make_result: ResultMaker) -> Non
     first = annotator.annotate(*make_result(0, size_px=(640, 480)))
     second = annotator.annotate(*make_result(1, size_px=(640, 480)))
     assert cv2.absdiff(first, second).any()
+
+
+def test_an_unsure_result_is_shown_plainly(make_result: ResultMaker) -> None:
+    sure, unsure = (
+        Annotator(truth_labels=("stop",)).annotate(*make_result(0, size_px=(640, 480), truth=0, unsure=unsure))
+        for unsure in (False, True)
+    )
+    right, grey = (90, 200, 60), (150, 150, 150)
+    assert (sure == right).all(axis=2).sum() > 100
+    assert not (unsure == right).all(axis=2).any(), "neither right nor wrong"
+    assert (unsure == grey).all(axis=2).sum() > 100
+    headline = slice(0, 40)
+    assert (unsure[headline] > 200).sum() > (sure[headline] > 200).sum(), "there is more to read"
+
+
+def test_the_name_of_a_camera_is_in_the_picture_and_each_has_its_own_rate(make_result: ResultMaker) -> None:
+    annotator = Annotator()
+    alone = annotator.annotate(*make_result(0, size_px=(640, 480)))
+    named = annotator.annotate(*make_result(0, size_px=(640, 480), camera="door"))
+    assert cv2.absdiff(alone, named).any()
+    other = annotator.annotate(*make_result(3, size_px=(640, 480), camera="yard"))
+    first_of_yard = Annotator().annotate(*make_result(3, size_px=(640, 480), camera="yard"))
+    assert np.array_equal(other, first_of_yard), "frames of other cameras are not in its rate"

@@ -1,17 +1,24 @@
 from __future__ import annotations
 
+import itertools
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from googlenet_edge.errors import OutputError, UsageError
 from googlenet_edge.sinks.overlay import Annotator
-from googlenet_edge.sinks.video import VideoOptions, VideoSink
+from googlenet_edge.sinks.tolerant import TolerantSink
+from googlenet_edge.sinks.video import VideoOptions, VideoSink, camera_path
 from googlenet_edge.types import Frame, ImageArray, Prediction
 
 ResultMaker = Callable[..., tuple[Frame, Prediction]]
@@ -104,6 +111,85 @@ def test_a_long_gap_is_shortened(make_result: ResultMaker, tmp_path: Path) -> No
     assert len(read(path)[0]) == pytest.approx(53, abs=2)
 
 
+def test_an_hour_without_the_camera_makes_a_second_of_video(make_result: ResultMaker, tmp_path: Path) -> None:
+    path = tmp_path / "lost.mp4"
+    with VideoSink(path, Annotator(), VideoOptions(fps=10, real_time=True)) as sink:
+        sink.lost(None)
+        for i in (0, 1):
+            sink.emit(*make_result(i, fps=10))
+        sink.lost(None)
+        for i in (36_000, 36_001, 36_020):
+            sink.emit(*make_result(i, fps=10))
+    assert len(read(path)[0]) == pytest.approx(2 + 10 + 1 + 19, abs=2), "and the next gap is shown in full"
+
+
+def test_each_camera_has_a_file_of_its_own(make_result: ResultMaker, tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    with VideoSink(path, Annotator()) as sink:
+        for i in range(6):
+            sink.emit(*make_result(i, camera="door", size_px=(320, 240)))
+        for i in range(3):
+            sink.emit(*make_result(i, camera="../yard", size_px=(160, 120)))
+        sink.lost("gate")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["out-..%2Fyard.mp4", "out-door.mp4"]
+    door, _ = read(camera_path(path, "door"))
+    yard, _ = read(camera_path(path, "../yard"))
+    assert [len(door), len(yard)] == [6, 3]
+    assert [door[0].shape, yard[0].shape] == [(240, 320, 3), (120, 160, 3)]
+
+
+def test_one_source_without_a_name_keeps_the_path() -> None:
+    assert camera_path(Path("folder/out.mp4"), None) == Path("folder/out.mp4")
+    assert camera_path(Path("folder/out.mp4"), "front-left_2") == Path("folder/out-front-left_2.mp4")
+
+
+@given(names=st.lists(st.text(max_size=20), max_size=5, unique=True))
+def test_no_two_cameras_share_a_file_and_none_leads_elsewhere(names: list[str]) -> None:
+    paths = [camera_path(Path("folder/out.mp4"), name) for name in names]
+    assert len(set(paths)) == len(names)
+    for path in paths:
+        assert path.parent == Path("folder")
+        assert path.name.startswith("out-")
+        assert path.suffix == ".mp4"
+        assert path.name.isascii()
+        assert path.name.isprintable()
+
+
+def test_what_was_recorded_is_kept_when_the_disk_fills_up_and_goes_on_beside_it(
+    make_result: ResultMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out.mp4"
+    (tmp_path / "out.part2.mp4").write_text("of an earlier run")
+    free_bytes = 2**40
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free_bytes))
+    now_ns = 0
+    sink = TolerantSink(lambda: VideoSink(path, Annotator()), "video", clock=lambda: now_ns)
+    for i in range(30):
+        sink.emit(*make_result(i))
+    free_bytes = 2**20
+    for i in range(30, 40):
+        sink.emit(*make_result(i))
+    assert not path.exists()
+    now_ns = 2_000_000_000
+    sink.emit(*make_result(40))
+    assert len(read(path)[0]) == 30, "it is finished while there is room for its end"
+    free_bytes = 2**40
+    for i in range(41, 46):
+        sink.emit(*make_result(i))
+    sink.close()
+    assert len(read(path)[0]) == 30
+    assert len(read(tmp_path / "out.part3.mp4")[0]) == 5
+    assert (tmp_path / "out.part2.mp4").read_text() == "of an earlier run"
+    assert (sink.dropped, sink.failures) == (11, 1)
+
+
+def test_a_video_is_closed_once(make_result: ResultMaker, tmp_path: Path) -> None:
+    sink = VideoSink(tmp_path / "out.mp4", Annotator())
+    sink.close()
+    with pytest.raises(OutputError, match="closed"):
+        sink.emit(*make_result(0))
+
+
 def test_without_a_frame_there_is_no_file(tmp_path: Path) -> None:
     VideoSink(tmp_path / "none.mp4", Annotator()).close()
     assert list(tmp_path.iterdir()) == []
@@ -149,6 +235,30 @@ def test_a_disk_that_fills_up_ends_the_video_while_it_can_be_finished(make_resul
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_disk_is_looked_at_also_where_frames_are_repeated(make_result: ResultMaker, tmp_path: Path) -> None:
+    folder = tmp_path / "stick"
+    folder.mkdir()
+    sink = VideoSink(folder / "out.mp4", Annotator(), VideoOptions(fps=20, real_time=True))
+    for i in range(5):  # the file has each frame but the first twice
+        sink.emit(*make_result(i, fps=10))
+    shutil.rmtree(folder)
+    rest = (sink.emit(*make_result(i, fps=10)) for i in range(5, 40))
+    with pytest.raises(OutputError, match="No such file"):
+        list(rest)
+    with pytest.raises(OutputError):
+        sink.close()
+
+
+def test_each_camera_has_options_of_its_own(make_result: ResultMaker, tmp_path: Path) -> None:
+    rates: Mapping[str | None, VideoOptions] = {"door": VideoOptions(fps=12), "yard": VideoOptions(fps=25)}
+    with VideoSink(tmp_path / "out.avi", Annotator(), rates) as sink:
+        for i, camera in itertools.product(range(3), rates):
+            frame, prediction = make_result(i)
+            sink.emit(replace(frame, camera=camera), prediction)
+    for name, options in rates.items():
+        assert cv2.VideoCapture(str(tmp_path / f"out-{name}.avi")).get(cv2.CAP_PROP_FPS) == options.fps
+
+
 def test_a_video_that_was_cut_short_is_not_kept(tmp_path: Path) -> None:
     """OpenCV's writer says nothing when it cannot write: here the process may make no file above 20 kB."""
     code = f"""
@@ -157,6 +267,7 @@ import numpy as np
 from pathlib import Path
 from googlenet_edge.errors import OutputError
 from googlenet_edge.sinks.overlay import Annotator
+from googlenet_edge.sinks.tolerant import TolerantSink
 from googlenet_edge.sinks.video import VideoSink
 from googlenet_edge.types import Frame, FrameTrace, Prediction
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
