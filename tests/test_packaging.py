@@ -43,6 +43,7 @@ def test_the_source_archive_can_run_its_tests(built: Path) -> None:
         "README.md",
         "LICENSE",
         "Makefile",
+        "packaging/systemd/googlenet-edge@.service",
         "tests/conftest.py",
         "tests/data/tiny_classifier.onnx",
     }

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["MOST_THREADS", "add_backend_arguments", "engine_places", "open_from_arguments"]
 
 MOST_THREADS = 1024
-"""As many as :class:`~googlenet_edge.runtime.ort_backend.OrtConfig` takes."""
+"""As many as :class:`~googlenet_edge.runtime.ort_config.OrtConfig` takes."""
 
 _LARGEST_BATCH = 1024
 
@@ -52,7 +52,8 @@ def add_backend_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-batch",
         type=whole_number(1, _LARGEST_BATCH),
         metavar="N",
-        help="TensorRT: use an engine that takes N frames at once (default: the smallest that there is)",
+        help="TensorRT: use an engine that takes N frames at once (default: the smallest that there is); run: "
+        "compute at most N frames together, each of another source",
     )
     group.add_argument("--no-cuda-graph", action="store_true", help="TensorRT: launch each kernel by itself")
     group.add_argument(
@@ -79,10 +80,12 @@ def engine_places(cache: Path | None) -> EnginePlaces:
 
 
 def open_from_arguments(
-    arguments: argparse.Namespace, bundle: Bundle, *, profile_layers: bool = False
+    arguments: argparse.Namespace, bundle: Bundle, *, profile_layers: bool = False, cameras: int = 1, at_once: int = 1
 ) -> OpenedBackend:
     """Open what the arguments ask for; a first build shows its progress on standard error.
 
+    An engine that has to be built, and for which the arguments name no batch, takes a frame of each of ``cameras``.
+    ``at_once``: the batches that ONNX Runtime computes at once.
     See :func:`googlenet_edge.runtime.open_backend.open_backend` for what is raised.
     """
     from googlenet_edge.cli.build_display import BuildDisplay
@@ -94,12 +97,14 @@ def open_from_arguments(
     options = BackendOptions(
         choice=choice,
         threads=arguments.threads,
+        at_once=at_once,
         trt=TrtConfig(
             device=arguments.device,
             cuda_graph="off" if arguments.no_cuda_graph else "auto",
             profile_layers=profile_layers,
         ),
         max_batch=arguments.max_batch,
+        built_batch=cameras,
         places=engine_places(arguments.cache),
     )
     if choice == "onnxruntime":

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from googlenet_edge import __version__
+from googlenet_edge.cli.journal import JournalFormatter, is_journal, say
 from googlenet_edge.cli.streams import discard, prepare_streams, standard_output_failed
 from googlenet_edge.errors import GoogLeNetEdgeError, MissingPackageError, UsageError
 
@@ -55,9 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         run, arguments = _parse(argv)
         verbose = arguments.verbose
-        logging.basicConfig(
-            level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
-        )
+        _set_up_logging(verbose=verbose)
         code = run(arguments)
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:
@@ -91,7 +90,7 @@ def _parse(argv: Sequence[str] | None) -> tuple[Callable[[argparse.Namespace], i
 def _explain(error: BaseException, *, verbose: bool) -> int | None:
     """Print one message about a failure and return the exit code; None if it is a bug, which needs its traceback."""
     if _interrupted(error):
-        print("interrupted", file=sys.stderr)
+        say("interrupted", logging.WARNING)
         return 1
     if isinstance(error, GoogLeNetEdgeError):
         code, message = 2 if isinstance(error, UsageError) else 1, str(error)
@@ -113,8 +112,17 @@ def _explain(error: BaseException, *, verbose: bool) -> int | None:
         return None
     if verbose:
         logging.getLogger(__name__).error("failed", exc_info=error)
-    print(f"error: {message}", file=sys.stderr)
+    say(f"error: {message}", logging.ERROR)
     return code
+
+
+def _set_up_logging(*, verbose: bool) -> None:
+    handler = logging.StreamHandler()
+    if is_journal(sys.stderr, os.environ):
+        handler.setFormatter(JournalFormatter("%(name)s: %(message)s"))  # the priority says the level
+    else:
+        handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
 
 
 def _interrupted(error: BaseException | None) -> bool:

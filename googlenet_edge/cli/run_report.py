@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, TextIO
 
@@ -11,29 +12,77 @@ from rich.console import Console
 from googlenet_edge import __version__
 from googlenet_edge.cli.streams import discard
 from googlenet_edge.errors import OutputError
+from googlenet_edge.latency.cameras import (
+    FAIRNESS_DEFINITION,
+    CameraFigures,
+    camera_document,
+    cameras_table,
+    fairness,
+)
 from googlenet_edge.latency.machine import MachineInfo
 from googlenet_edge.latency.report import RunFacts
 from googlenet_edge.latency.table import latency_notes, latency_table
 
 if TYPE_CHECKING:
-    from googlenet_edge.capture.source import Source
+    from googlenet_edge.capture.source import Source, SourceOptions
     from googlenet_edge.stream import Accuracy, StreamConfig, StreamReport
 
-__all__ = ["print_line", "print_report", "run_facts"]
+__all__ = ["RunSettings", "camera_figures", "print_line", "print_report", "run_facts"]
+
+_WIDTH = 1000
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How a run was made, for its report."""
+
+    config: StreamConfig
+    options: SourceOptions
+    machine: MachineInfo
+    """As it was before the run."""
+    on_output_error: str
+
+
+def camera_figures(report: StreamReport, sources: Sequence[Source]) -> tuple[CameraFigures, ...]:
+    """Return what a run says of each camera; ``sources`` are in the order of the report's cameras."""
+    return tuple(
+        CameraFigures(
+            name=camera.name,
+            description=camera.description,
+            live=camera.live,
+            captured=camera.captured,
+            frames=camera.frames,
+            unfinished=camera.unfinished,
+            summary=camera.latency,
+            outages=camera.outages,
+            ended=camera.ended,
+            error=None if camera.error is None else str(camera.error),
+            more={
+                "accuracy": _accuracy_facts(camera.accuracy),
+                "skipped": getattr(source, "skipped", 0),  # images that could not be read
+            },
+        )
+        for camera, source in zip(report.cameras, sources, strict=True)
+    )
 
 
 def run_facts(
-    report: StreamReport, source: Source, classifier: Mapping[str, str], config: StreamConfig, machine: MachineInfo
+    report: StreamReport,
+    cameras: Sequence[CameraFigures],
+    classifier: Mapping[str, str],
+    settings: RunSettings,
+    sinks: Sequence[Mapping[str, object]] = (),
 ) -> RunFacts:
     """Return what the report file says besides the statistics; ``classifier`` is what it says of itself."""
-    region = config.region
+    config, reconnect = settings.config, settings.options.reconnect
+    region, fair = config.region, fairness(cameras)
     return RunFacts(
-        machine=machine,
+        machine=settings.machine,
         source={
-            "description": source.description,
-            "live": source.live,
-            "dropped": source.dropped,
-            "skipped": getattr(source, "skipped", 0),  # images that could not be read
+            "description": _described(cameras),
+            "live": any(camera.live for camera in cameras),
+            "dropped": report.latency.dropped,
+            "skipped": sum(skipped for camera in cameras if isinstance(skipped := camera.more.get("skipped"), int)),
         },
         captured=report.captured,
         classifier=classifier,
@@ -49,7 +98,18 @@ def run_facts(
             "max_duration_s": config.max_duration_s,
             "top_k": config.top_k,
             "region_px": None if region is None else [region.x_px, region.y_px, region.width_px, region.height_px],
+            "delivery": config.delivery,
+            "max_batch": config.max_batch,
+            "batch_wait_ms": config.batch_wait_ms,
+            "batches": {str(frames): batches for frames, batches in report.batches},
+            "smoothing_ms": config.smoothing_ms,
+            "min_probability": config.min_probability,
+            "reconnect_attempts": "forever" if reconnect.attempts is None else reconnect.attempts,
+            "on_output_error": settings.on_output_error,
         },
+        cameras=[camera_document(camera) for camera in cameras],
+        fairness=None if fair is None else {"jain_index": round(fair, 6), "definition": FAIRNESS_DEFINITION},
+        sinks=sinks,
     )
 
 
@@ -64,25 +124,43 @@ def print_line(line: str, stream: TextIO) -> None:
         ) from error
 
 
-def print_report(report: StreamReport, source: Source, machine: MachineInfo, stream: TextIO) -> None:
-    """Print how the run ended, accuracy, the latency table and its notes. Raises :class:`OutputError`."""
-    console = Console(file=stream, highlight=False, soft_wrap=True)
+def print_report(
+    report: StreamReport,
+    cameras: Sequence[CameraFigures],
+    settings: RunSettings,
+    sinks: Sequence[Mapping[str, object]],
+    stream: TextIO,
+) -> None:
+    """Print how the run ended, accuracy, the cameras, the latency table and its notes. Raises :class:`OutputError`."""
+    # Wider than any table: rich would cut figures off at a narrow terminal's edge, where the terminal breaks the line.
+    console = Console(file=stream, highlight=False, soft_wrap=True, width=_WIDTH)
     try:
-        console.print(f"\n{source.description}: {report.ended} after {report.frames} frames", markup=False)
+        what = _described(cameras) if len(cameras) == 1 else f"{len(cameras)} sources"
+        console.print(f"\n{what}: {report.ended} after {report.frames} frames", markup=False)
         accuracy = _accuracy_line(report.accuracy)
         if accuracy:
             console.print(accuracy, markup=False)
+        _print_cameras(console, cameras)
+        if len(cameras) > 1 and report.batches:
+            batches = ", ".join(f"{frames} x {batches}" for frames, batches in report.batches)
+            console.print(f"computed together, frames x times: {batches}", markup=False)
         if report.latency.stages:
             console.print(latency_table(report.latency))
         for note in latency_notes(report.latency):
             console.print(note, markup=False)
         if report.latency.stages:
-            console.print(f"captured = {report.captured}", markup=False)
-        load = machine.load_average[0] if machine.load_average else 0.0
-        if load > machine.usable_cores:
+            for definition in dict.fromkeys(camera.captured for camera in cameras):
+                names = ", ".join(camera.name or "" for camera in cameras if camera.captured == definition)
+                of = f" ({names})" if len({camera.captured for camera in cameras}) > 1 else ""
+                console.print(f"captured{of} = {definition}", markup=False)
+        for line in _sink_lines(sinks):
+            console.print(line, markup=False)
+        load = settings.machine.load_average[0] if settings.machine.load_average else 0.0
+        cores = settings.machine.usable_cores
+        if load > cores:
             console.print(
-                f"the machine was busy before the run (load {load:.1f} on {machine.usable_cores} cores), so these "
-                "latencies are longer than it can do",
+                f"the machine was busy before the run (load {load:.1f} on {cores} cores), so these latencies are "
+                "longer than it can do",
                 markup=False,
             )
         stream.flush()
@@ -91,6 +169,45 @@ def print_report(report: StreamReport, source: Source, machine: MachineInfo, str
         raise OutputError(
             f"cannot print the latency table: {error.strerror}; use --report FILE where nobody reads the output"
         ) from error
+
+
+def _print_cameras(console: Console, cameras: Sequence[CameraFigures]) -> None:
+    if len(cameras) > 1:
+        for camera in cameras:
+            console.print(f"{camera.name} = {camera.description}", markup=False)
+        console.print(cameras_table(cameras))
+        fair = fairness(cameras)
+        if fair is not None:
+            console.print(f"fairness {fair:.3f} = {FAIRNESS_DEFINITION}", markup=False)
+    for camera in cameras:
+        outages, name = camera.outages, camera.name or "source"
+        if outages.lost:
+            console.print(
+                f"{name}: lost {_times(outages.lost)}, back {_times(outages.reconnected)}, "
+                f"attempts: {outages.attempts}, {outages.down_ns / 1e9:.1f} s without it",
+                markup=False,
+            )
+        if len({each.ended for each in cameras}) > 1:
+            console.print(f"{name} ended: {camera.ended}", markup=False)
+
+
+def _times(number: object) -> str:
+    return "once" if number == 1 else f"{number} times"
+
+
+def _sink_lines(sinks: Sequence[Mapping[str, object]]) -> list[str]:
+    return [
+        f"{sink['sink']}: failed {_times(sink['failures'])}, {sink['dropped']} results dropped; the last error: "
+        f"{sink['last_error']}"
+        for sink in sinks
+        if sink["failures"]
+    ]
+
+
+def _described(cameras: Sequence[CameraFigures]) -> str:
+    return "; ".join(
+        camera.description if camera.name is None else f"{camera.name} = {camera.description}" for camera in cameras
+    )
 
 
 def _accuracy_line(accuracy: Accuracy) -> str | None:

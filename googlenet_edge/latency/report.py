@@ -7,7 +7,7 @@ its name in ``unreliable``, beside its value.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,15 @@ from googlenet_edge.latency.recorder import MISSING, Samples
 from googlenet_edge.latency.stages import DEVICE_STAGE_DEFINITION, STAGES, WAIT
 from googlenet_edge.latency.summary import PERCENTILES, LatencySummary, StageStatistics, minimum_samples
 
-__all__ = ["SCHEMA_VERSION", "RunFacts", "report_document", "samples_path", "write_report", "write_samples"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "RunFacts",
+    "report_document",
+    "samples_path",
+    "stages_document",
+    "write_report",
+    "write_samples",
+]
 
 SCHEMA_VERSION = 1
 
@@ -43,6 +51,12 @@ class RunFacts:
     accuracy: Mapping[str, object] = field(default_factory=dict)
     run: Mapping[str, object] = field(default_factory=dict)
     """How the run was configured and how it ended."""
+    cameras: Sequence[Mapping[str, object]] = ()
+    """One a camera: :func:`~googlenet_edge.latency.cameras.camera_document`."""
+    fairness: Mapping[str, object] | None = None
+    """How evenly the cameras were served; None for one."""
+    sinks: Sequence[Mapping[str, object]] = ()
+    """What the sinks that go on after a failure had to drop."""
 
 
 def report_document(summary: LatencySummary, facts: RunFacts) -> dict[str, object]:
@@ -84,10 +98,18 @@ def report_document(summary: LatencySummary, facts: RunFacts) -> dict[str, objec
             if summary.sampled == summary.count
             else f"a uniform random sample of {summary.sampled} of {summary.count} measured frames; "
             "count, mean and max are exact",
-            "stages": {stage.name: _stage_document(stage) for stage in summary.stages},
+            "stages": stages_document(summary),
         },
         "accuracy": dict(facts.accuracy),
+        "cameras": [dict(camera) for camera in facts.cameras],
+        "fairness": None if facts.fairness is None else dict(facts.fairness),
+        "sinks": [dict(sink) for sink in facts.sinks],
     }
+
+
+def stages_document(summary: LatencySummary) -> dict[str, object]:
+    """Return the statistics of each stage as JSON values, by the stages' names."""
+    return {stage.name: _stage_document(stage) for stage in summary.stages}
 
 
 def write_report(path: Path, summary: LatencySummary, facts: RunFacts) -> None:
@@ -99,9 +121,12 @@ def write_report(path: Path, summary: LatencySummary, facts: RunFacts) -> None:
         file.write(data)
 
 
-def samples_path(report: Path) -> Path:
-    """Return where the raw samples of a report go: ``report.json`` -> ``report-samples.csv`` beside it."""
-    return report.with_name(f"{report.stem}-samples.csv")
+def samples_path(report: Path, camera: str | None = None) -> Path:
+    """Return where the raw samples of a report go: ``report.json`` -> ``report-samples.csv`` beside it.
+
+    Those of one of several cameras go to ``report-samples-NAME.csv``.
+    """
+    return report.with_name(f"{report.stem}-samples{'' if camera is None else f'-{camera}'}.csv")
 
 
 def write_samples(path: Path, samples: Samples) -> None:

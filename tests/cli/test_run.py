@@ -113,12 +113,14 @@ def test_events_say_when_a_label_appears_and_leaves(
     assert "end of stream after 40 frames" in captured.err
 
 
-def test_tensorrt_without_a_gpu_is_an_error_before_the_source_is_opened(
+def test_tensorrt_without_a_gpu_is_an_error_before_a_camera_is_opened_but_after_files_are(
     run: Callable[..., int], tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # also where there is one
     with pytest.raises((DeviceError, MissingPackageError)):
-        run(tiny_bundle, "no such source", "--backend", "tensorrt-rtx", "--device", 1)
+        run(tiny_bundle, "rtsp://127.0.0.1:1/nobody", "--backend", "tensorrt-rtx", "--device", 1)
+    with pytest.raises(SourceError, match=r"missing\.mp4"):
+        run(tiny_bundle, "missing.mp4", "--backend", "tensorrt-rtx", "--device", 1)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +190,7 @@ def test_a_truncated_video_gives_the_report_and_the_error(
         (["--video", "a.gif"], UsageError, "expected one of .mp4"),
         (["--video", "red.avi"], UsageError, "which is the source"),
         (["--video", "a.mp4", "--report", "a.mp4"], UsageError, "which is also --video"),
-        (["--size", "64x64"], UsageError, "size_px does not apply"),
+        (["--size", "64x64"], UsageError, "--size: does not apply"),
         (["--region", "100,100,100,100"], ValueError, "inside the frame"),
     ],
 )
@@ -221,6 +223,10 @@ def test_what_cannot_work_is_said_before_the_run(
         ["--region", "0,0,0,5"],
         ["--size", "640"],
         ["--size", "0x5"],
+        ["--size", "16385x5"],
+        ["--fps", "0.0001"],
+        ["--fourcc", "LONGER"],
+        ["--open-timeout", "3600001"],
         ["--threads", "0"],
     ],
 )
@@ -325,9 +331,7 @@ def test_a_reader_that_goes_away_is_one_message(tiny_bundle: Path) -> None:
         process.stdout.close()
         err = process.stderr.read()
         assert process.wait(timeout=60) == 1
-    assert err.splitlines() == [
-        "error: JSON lines: the program that read standard output has closed it; the run ends here"
-    ]
+    assert err.splitlines() == ["error: JSON lines: the program that read standard output has closed it"]
 
 
 def test_a_full_disk_under_the_table_is_one_message(tiny_bundle: Path, video: Path) -> None:

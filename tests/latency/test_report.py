@@ -16,7 +16,7 @@ from googlenet_edge.latency.recorder import LatencyRecorder
 from googlenet_edge.latency.report import RunFacts, report_document, samples_path, write_report, write_samples
 from googlenet_edge.latency.stages import STAGES, capture_definition
 from googlenet_edge.latency.table import latency_notes, latency_table
-from googlenet_edge.types import FrameTrace
+from googlenet_edge.types import FrameTrace, StampSource
 
 MS = 1_000_000
 START_NS = 990 * MS
@@ -29,7 +29,7 @@ def facts() -> RunFacts:
     return RunFacts(
         machine=machine_info(),
         source={"description": "film.mp4", "live": False},
-        captured=capture_definition(live=False, device_stamps=False),
+        captured=capture_definition(live=False),
         classifier={"bundle": "tiny", "precision": "fp32"},
         accuracy={"top1_percent": 98.5},
         run={"ended": "end of stream"},
@@ -147,8 +147,13 @@ def test_the_first_frame_is_told_without_warmup_too(make_trace: TraceMaker) -> N
 
 
 @pytest.mark.parametrize(
-    ("live", "device", "word"),
-    [(False, False, "not live"), (True, False, "host received"), (True, True, "camera's own")],
+    ("live", "stamp_source", "word"),
+    [
+        (False, "host", "not live"),
+        (True, "host", "host received"),
+        (True, "device", "camera's own"),
+        (True, "stream", "sender's own"),
+    ],
 )
-def test_the_definition_of_captured_fits_the_source(live: bool, device: bool, word: str) -> None:
-    assert word in capture_definition(live=live, device_stamps=device)
+def test_the_definition_of_captured_fits_the_source(live: bool, stamp_source: StampSource, word: str) -> None:
+    assert word in capture_definition(live=live, stamp_source=stamp_source)
