@@ -24,10 +24,27 @@ TINY_PROBABILITIES = (
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Here, not in the folder of the tests that use it: pytest knows options of the outermost folder alone."""
+    parser.addoption(
+        "--soak-minutes",
+        type=float,
+        metavar="N",
+        help="run the soak test of tests/streams, for N minutes",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Hide GPUs: the tests see the same machine everywhere. ``make test-gpu`` (``-m gpu``) leaves them in sight."""
     if config.option.markexpr != "gpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+@pytest.fixture(scope="session")
+def soak_minutes(request: pytest.FixtureRequest) -> float | None:
+    """How long the soak test shall take; None where it was not asked for."""
+    minutes: float | None = request.config.getoption("--soak-minutes")
+    return minutes
 
 
 @pytest.fixture(scope="session")

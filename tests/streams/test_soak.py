@@ -1,0 +1,187 @@
+"""Two cameras, each lost again and again, for as long as wanted: memory, descriptors and frame age stay flat.
+
+``pytest tests/streams/test_soak.py --soak-minutes 10 -s`` prints the figures as they come.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from googlenet_edge.capture import SourceOptions, open_source
+from googlenet_edge.capture.reconnect import Reconnect
+from googlenet_edge.runtime.classifier import Classifier
+from googlenet_edge.sinks.sink import Sink
+from googlenet_edge.stream import Camera, StreamConfig, StreamReport, run_streams
+from googlenet_edge.types import Frame, Prediction
+from tests.streams.reading import read_number
+from tests.streams.servers import StreamServer
+from tests.streams.watch import Run, held, let_go, memory_bytes, show
+
+FPS = 20
+OPTIONS = SourceOptions(
+    open_timeout_ms=5000,
+    read_timeout_ms=1000,
+    reconnect=Reconnect(attempts=None, first_delay_s=0.1, longest_delay_s=0.5),
+)
+MOST_GROWTH = 8_000_000
+"""Bytes that memory may have grown by, between the first third of the run and the last, besides what the statistics
+keep: a few frames of 640x360."""
+KEPT_BYTES = 2 * 104 * 1.25
+"""What the statistics keep of a frame, up to 131,072 of them: 13 numbers of 8 bytes, for the camera and for the run,
+and the room to grow."""
+MOST_KEPT = 3 * 13_000_000
+MOST_DRIFT_MS = 15.0
+"""What the frames may have got older by, along the regression line over the whole run: less than half a period."""
+Serve = Callable[..., StreamServer]
+
+
+@dataclass
+class Ages(Sink):
+    """Keeps the median age of each camera's frames for each bin of time, and so no more than it must."""
+
+    bin_s: float
+    current: dict[str, list[float]] = field(default_factory=dict)
+    medians: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    lost_count: int = 0
+    frames: int = 0
+
+    def __post_init__(self) -> None:
+        self.started = self.bin_started = time.monotonic()
+
+    def emit(self, frame: Frame, prediction: Prediction) -> None:
+        assert frame.camera is not None
+        number = read_number(frame.image)
+        self.current.setdefault(frame.camera, []).append((prediction.trace.inferred_ns - number.made_ns) / 1e6)
+        self.frames += 1
+        now = time.monotonic()
+        if now - self.bin_started > self.bin_s:
+            for camera, ages_ms in self.current.items():
+                self.medians.setdefault(camera, []).append((now - self.started, statistics.median(ages_ms)))
+            self.current, self.bin_started = {}, now
+
+    def lost(self, camera: str | None) -> None:
+        self.lost_count += 1
+
+    def reopen(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the process held at a time when both cameras were well."""
+
+    at_s: float
+    memory: int
+    frames: int
+    descriptors: int
+    threads: int
+
+
+def drift_ms(medians: list[tuple[float, float]], over_s: float) -> float:
+    """How much older frames have got, along the line of least squares."""
+    slope = statistics.linear_regression(*zip(*medians, strict=True)).slope
+    return slope * over_s
+
+
+def misbehave(server: StreamServer, how: int, away_s: float) -> None:
+    """Lose the camera for a while, each time in another way."""
+    until = time.monotonic() + away_s
+    if how == 0:
+        server.kill()
+    elif how == 1:
+        server.stop()
+    elif how == 2:
+        server.tell("freeze")
+    else:
+        server.tell("hang up")
+    while time.monotonic() < until:
+        time.sleep(0.05)
+    server.revive()
+    server.tell("go")
+
+
+def soak(serve: Serve, bundle: Path, *, duration_s: float, loss_every_s: float, away_s: float) -> None:
+    servers = [serve("mjpeg", camera=1, fps=FPS), serve("rtsp", camera=2, fps=FPS)]
+
+    def pids() -> tuple[int, ...]:
+        return tuple(pid for server in servers for pid in server.pids)
+
+    before = held(besides=pids())
+    ages = Ages(bin_s=max(0.5, loss_every_s / 20))
+    samples: list[Sample] = []
+    losses = 0
+    with Classifier(bundle, threads=1) as classifier, ExitStack() as stack:
+        cameras = [Camera(server.kind, stack.enter_context(open_source(server.uri, OPTIONS))) for server in servers]
+        started = time.monotonic()
+
+        def run(stop: threading.Event) -> StreamReport:
+            return run_streams(cameras, classifier, [ages], StreamConfig(), stop=stop)
+
+        with Run(run) as running:
+            for how in itertools.cycle(range(4)):
+                calm_until = time.monotonic() + loss_every_s - away_s
+                while time.monotonic() < calm_until:
+                    time.sleep(0.05)
+                if all(camera.source.connected for camera in cameras):
+                    gc.collect()
+                    now = held(besides=pids())
+                    memory = memory_bytes(besides=pids())
+                    at_s = time.monotonic() - started
+                    samples.append(Sample(at_s, memory, ages.frames, now.descriptors, len(now.threads)))
+                    show(
+                        f"{at_s:6.0f} s: {memory / 1e6:.1f} MB, {now.descriptors} descriptors, {len(now.threads)} "
+                        f"threads, {ages.frames} frames, {ages.lost_count} losses"
+                    )
+                if time.monotonic() - started > duration_s:
+                    break
+                misbehave(servers[losses // 4 % 2], how, away_s)
+                losses += 1
+            report = running.end()
+    assert let_go(before, besides=pids()) == ""
+    check(report, ages, samples, losses)
+
+
+def check(report: StreamReport, ages: Ages, samples: list[Sample], losses: int) -> None:
+    assert (report.ended, report.error) == ("stopped", None)
+    lost = sum(camera.outages.lost for camera in report.cameras)
+    assert lost == sum(camera.outages.reconnected for camera in report.cameras)
+    assert lost >= 0.7 * losses  # the shortest outages may be over before they count as losses
+    third = max(1, len(samples) // 3)
+    early, late = samples[:third], samples[-third:]
+    grown = statistics.median(s.memory for s in late) - statistics.median(s.memory for s in early)
+    frames = statistics.median(s.frames for s in late) - statistics.median(s.frames for s in early)
+    kept = min(MOST_KEPT, KEPT_BYTES * frames)
+    over_s = samples[-1].at_s
+    drifts = {camera: drift_ms(medians, over_s) for camera, medians in ages.medians.items()}
+    middle = {camera: statistics.median(age for _, age in medians) for camera, medians in ages.medians.items()}
+    show(
+        f"{over_s:.0f} s, {report.frames} frames, {lost} losses: memory {grown / 1e6:+.1f} MB, of which the statistics "
+        f"may keep {kept / 1e6:.1f} MB; age of frames since the picture was made: "
+        + "; ".join(f"{name} {middle[name]:.1f} ms, drift {drifts[name]:+.1f} ms" for name in drifts)
+    )
+    assert grown < MOST_GROWTH + kept
+    assert len({(s.descriptors, s.threads) for s in samples}) == 1
+    assert all(abs(drift) < MOST_DRIFT_MS for drift in drifts.values())
+
+
+@pytest.mark.slow
+def test_a_short_soak(serve: Serve, tiny_bundle: Path) -> None:
+    soak(serve, tiny_bundle, duration_s=20, loss_every_s=4, away_s=1.5)
+
+
+@pytest.mark.slow
+def test_a_long_soak(serve: Serve, tiny_bundle: Path, soak_minutes: float | None) -> None:
+    if soak_minutes is None:
+        pytest.skip("takes minutes to hours: --soak-minutes 10 runs it")
+    soak(serve, tiny_bundle, duration_s=60 * soak_minutes, loss_every_s=60, away_s=5)
