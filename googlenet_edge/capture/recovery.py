@@ -72,7 +72,7 @@ class Recovery:
                 raise error
             raise self._gave_up(error, frames) from error
         if begins:
-            what = f"lost after {frames} frames" if frames else "not there yet"
+            what = "lost" if frames else "not there yet"
             often = f" ({self._quick_losses + 1} times in a row soon after it came back)" if self._quick_losses else ""
             message = f"{self._description}: {what}{often}: {self._reason(error)}; opening it again in {delay_s:.1f} s"
             return delay_s, message if self._told else None

@@ -118,7 +118,13 @@ def camera_document(camera: CameraFigures) -> dict[str, object]:
 
 def cameras_table(cameras: Sequence[CameraFigures]) -> Table:
     """Return one row a camera; times in milliseconds, "?" behind a percentile from too few frames."""
-    table = Table(title="cameras; age = capture to emitted, in ms", title_justify="left", box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table = Table(
+        title="cameras; age = capture to emitted, in ms",
+        title_justify="left",
+        box=None,
+        padding=(0, 2, 0, 0),
+        pad_edge=False,
+    )
     table.add_column("camera", no_wrap=True)
     headings = ["frames", "frames/s", "dropped", "lost", "back"]
     headings += [f"age p{percent}" for percent in _AGE_PERCENTILES] + ["max"]

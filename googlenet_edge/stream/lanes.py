@@ -70,6 +70,8 @@ class Lane:
         self.delivered = 0
         self.taking = False
         """The taker is waiting for a frame of a source that is not live: that frame will come out."""
+        self.waiting_since_s = 0.0
+        """When the taker last began to wait for a frame."""
         self.taker_ended = False
         self.ended = False
         self.error: BaseException | None = None

@@ -29,6 +29,8 @@ _log = logging.getLogger(__name__)
 
 PATIENCE_S: Final = 0.3
 """Longest wait for the next frame of a source at the end of a run, before the source is closed to end that wait."""
+TICK_S: Final = 0.02
+"""How often, meanwhile, it is looked whether a source has been silent for that long already."""
 CLOSE_S: Final = 0.6
 """Longest wait for sources that are closed then."""
 INFERENCE_S: Final = 5.0
@@ -103,7 +105,7 @@ class Overlapped:
     ) -> None:
         """End the threads, and take back or wait for what is under way: the next user finds all slots free."""
         self._traffic.stop()
-        blocked = self._traffic.wait_for_takers(PATIENCE_S)
+        blocked = self._wait_for_takers()
         if blocked:
             self._close(blocked)
         if not self._traffic.wait_for_feeder(INFERENCE_S):
@@ -119,6 +121,15 @@ class Overlapped:
             if lane.taker_ended:
                 thread.join(CLOSE_S)  # it has nothing left to do but to return
         self._feeder.join(CLOSE_S)
+
+    def _wait_for_takers(self) -> list[Lane]:
+        """Return the cameras whose takers still wait, each for as long as a frame may take to come, or longer."""
+        until_s = time.monotonic() + PATIENCE_S
+        while blocked := self._traffic.wait_for_takers(TICK_S):
+            now_s = time.monotonic()
+            if now_s >= until_s or all(now_s - lane.waiting_since_s >= PATIENCE_S for lane in blocked):
+                break
+        return blocked
 
     def _close(self, lanes: Sequence[Lane]) -> None:
         """Close sources whose takers wait for a frame, all at once."""

@@ -68,6 +68,7 @@ class Traffic:
             if self._stopped or lane.ended:
                 return False
             lane.taking = not lane.source.live
+            lane.waiting_since_s = time.monotonic()
             return True
 
     def wants(self, lane: Lane) -> bool:

@@ -104,7 +104,7 @@ def test_a_lost_source_is_opened_again_and_its_numbers_go_on(caplog: pytest.LogC
         assert (source.connected, source.live, source.dropped) == (True, True, 0)
     assert camera.released == 2
     messages = [r.message for r in caplog.records]
-    assert messages[0].startswith("cam: lost after 2 frames: lost; opening it again in")
+    assert messages[0].startswith("cam: lost: lost; opening it again in")
     assert messages[-1].startswith("cam: back after ")
 
 
