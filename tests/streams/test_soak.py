@@ -41,17 +41,21 @@ KEPT_BYTES = 2 * 104 * 1.25
 and the room to grow."""
 MOST_KEPT = 3 * 13_000_000
 MOST_DRIFT_MS = 15.0
-"""What the frames may have got older by, along the regression line over the whole run: less than half a period."""
+"""What the youngest frames of each bin may have got older by, along the regression line over the whole run: less than
+half a period. The youngest, because a backlog makes all frames old, and a busy machine only some."""
+MOST_SHORT_DRIFT_MS = 1000 / FPS
+"""The same for the short run, in which a busy half of it cannot be told from drift: one period."""
 Serve = Callable[..., StreamServer]
 
 
 @dataclass
 class Ages(Sink):
-    """Keeps the median age of each camera's frames for each bin of time, and so no more than it must."""
+    """Keeps the median and the least age of each camera's frames for each bin of time: no more than it must."""
 
     bin_s: float
     current: dict[str, list[float]] = field(default_factory=dict)
-    medians: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    medians: dict[str, list[float]] = field(default_factory=dict)
+    least: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     lost_count: int = 0
     frames: int = 0
 
@@ -66,7 +70,8 @@ class Ages(Sink):
         now = time.monotonic()
         if now - self.bin_started > self.bin_s:
             for camera, ages_ms in self.current.items():
-                self.medians.setdefault(camera, []).append((now - self.started, statistics.median(ages_ms)))
+                self.medians.setdefault(camera, []).append(statistics.median(ages_ms))
+                self.least.setdefault(camera, []).append((now - self.started, min(ages_ms)))
             self.current, self.bin_started = {}, now
 
     def lost(self, camera: str | None) -> None:
@@ -88,9 +93,9 @@ class Sample:
     threads: int
 
 
-def drift_ms(medians: list[tuple[float, float]], over_s: float) -> float:
+def drift_ms(least: list[tuple[float, float]], over_s: float) -> float:
     """How much older frames have got, along the line of least squares."""
-    slope = statistics.linear_regression(*zip(*medians, strict=True)).slope
+    slope = statistics.linear_regression(*zip(*least, strict=True)).slope
     return slope * over_s
 
 
@@ -111,7 +116,9 @@ def misbehave(server: StreamServer, how: int, away_s: float) -> None:
     server.tell("go")
 
 
-def soak(serve: Serve, bundle: Path, *, duration_s: float, loss_every_s: float, away_s: float) -> None:
+def soak(
+    serve: Serve, bundle: Path, *, duration_s: float, loss_every_s: float, away_s: float, most_drift_ms: float
+) -> None:
     servers = [serve("mjpeg", camera=1, fps=FPS), serve("rtsp", camera=2, fps=FPS)]
 
     def pids() -> tuple[int, ...]:
@@ -149,10 +156,10 @@ def soak(serve: Serve, bundle: Path, *, duration_s: float, loss_every_s: float, 
                 losses += 1
             report = running.end()
     assert let_go(before, besides=pids()) == ""
-    check(report, ages, samples, losses)
+    check(report, ages, samples, losses, most_drift_ms=most_drift_ms)
 
 
-def check(report: StreamReport, ages: Ages, samples: list[Sample], losses: int) -> None:
+def check(report: StreamReport, ages: Ages, samples: list[Sample], losses: int, *, most_drift_ms: float) -> None:
     assert (report.ended, report.error) == ("stopped", None)
     lost = sum(camera.outages.lost for camera in report.cameras)
     assert lost == sum(camera.outages.reconnected for camera in report.cameras)
@@ -163,8 +170,8 @@ def check(report: StreamReport, ages: Ages, samples: list[Sample], losses: int) 
     frames = statistics.median(s.frames for s in late) - statistics.median(s.frames for s in early)
     kept = min(MOST_KEPT, KEPT_BYTES * frames)
     over_s = samples[-1].at_s
-    drifts = {camera: drift_ms(medians, over_s) for camera, medians in ages.medians.items()}
-    middle = {camera: statistics.median(age for _, age in medians) for camera, medians in ages.medians.items()}
+    drifts = {camera: drift_ms(least, over_s) for camera, least in ages.least.items()}
+    middle = {camera: statistics.median(medians) for camera, medians in ages.medians.items()}
     show(
         f"{over_s:.0f} s, {report.frames} frames, {lost} losses: memory {grown / 1e6:+.1f} MB, of which the statistics "
         f"may keep {kept / 1e6:.1f} MB; age of frames since the picture was made: "
@@ -172,16 +179,16 @@ def check(report: StreamReport, ages: Ages, samples: list[Sample], losses: int) 
     )
     assert grown < MOST_GROWTH + kept
     assert len({(s.descriptors, s.threads) for s in samples}) == 1
-    assert all(abs(drift) < MOST_DRIFT_MS for drift in drifts.values())
+    assert all(abs(drift) < most_drift_ms for drift in drifts.values())
 
 
 @pytest.mark.slow
 def test_a_short_soak(serve: Serve, tiny_bundle: Path) -> None:
-    soak(serve, tiny_bundle, duration_s=20, loss_every_s=4, away_s=1.5)
+    soak(serve, tiny_bundle, duration_s=20, loss_every_s=4, away_s=1.5, most_drift_ms=MOST_SHORT_DRIFT_MS)
 
 
 @pytest.mark.slow
 def test_a_long_soak(serve: Serve, tiny_bundle: Path, soak_minutes: float | None) -> None:
     if soak_minutes is None:
         pytest.skip("takes minutes to hours: --soak-minutes 10 runs it")
-    soak(serve, tiny_bundle, duration_s=60 * soak_minutes, loss_every_s=60, away_s=5)
+    soak(serve, tiny_bundle, duration_s=60 * soak_minutes, loss_every_s=60, away_s=5, most_drift_ms=MOST_DRIFT_MS)
