@@ -23,11 +23,9 @@ from googlenet_edge.capture.redact import redact
 from googlenet_edge.errors import MissingPackageError, SourceError, SourceLostError
 from googlenet_edge.types import Clock, Frame, StampSource
 
-__all__ = ["NETWORK_SCHEMES", "NetworkGrabber"]
+__all__ = ["NetworkGrabber"]
 
 _logger = logging.getLogger(__name__)
-
-NETWORK_SCHEMES = ("http", "https", "rtsp", "rtsps")
 
 COMPLETE = 0.9
 """Share of the announced frames after which an end counts as the end: the number announced may be an estimate."""

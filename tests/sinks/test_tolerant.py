@@ -245,6 +245,29 @@ def test_a_disk_that_fills_up_and_has_room_again(
     assert len(caplog.messages) == 2
 
 
+def test_a_file_system_that_is_read_only_at_first(make_result: ResultMaker, small_disk: Path) -> None:
+    clock, path = Clock(), small_disk / "results.jsonl"
+    remount(small_disk, read_only=True)
+    with pytest.raises(OutputError, match="Read-only file system"):
+        JsonLinesSink(path)
+    with TolerantSink(lambda: JsonLinesSink(path), "results", clock=clock) as sink:
+        sink.emit(*make_result(0))
+        assert sink.last_error is not None
+        assert "Read-only file system" in sink.last_error
+        remount(small_disk, read_only=False)
+        clock.now_ns = 60 * SECOND
+        sink.emit(*make_result(1))
+    assert [json.loads(line)["sequence"] for line in path.read_text().splitlines()] == [1]
+    assert (sink.dropped, sink.failures) == (1, 1)
+
+
+def remount(folder: Path, *, read_only: bool) -> None:
+    """As the kernel does it to a disk with errors (mount(2): MS_REMOUNT and MS_RDONLY)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(b"tmpfs", os.fsencode(folder), b"tmpfs", 32 | int(read_only), b"size=65536") != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
 def test_a_file_that_was_removed_to_make_room_is_made_anew(make_result: ResultMaker, small_disk: Path) -> None:
     path = small_disk / "results.jsonl"
     with TolerantSink(lambda: JsonLinesSink(path), "results", clock=Clock()) as sink:

@@ -166,6 +166,17 @@ def test_no_frame_gives_way_where_every_frame_was_asked_for(start: Start) -> Non
     assert (sink.seen, report.latency.dropped, set(device.holds)) == ([0, 1, 2, 3], 0, {False})
 
 
+def test_the_newest_frame_of_a_file_wins_where_that_was_asked_for(start: Start) -> None:
+    run, device, source, sink = start(live=False, delivery="newest")
+    for _ in range(4):
+        source.push_and_settle()  # 0 is begun, 1 and 2 give way to 3
+    source.end()
+    device.finish()
+    device.finish()
+    report = run.report()
+    assert (sink.seen, report.latency.dropped, set(device.holds)) == ([0, 3], 2, {True})
+
+
 def test_emitted_and_dropped_frames_of_a_real_live_source_add_up(
     tiny_bundle: Path, tmp_path: Path, device: Device, sink: CheckingSink
 ) -> None:
