@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from googlenet_edge.errors import InputError
+from googlenet_edge.latency.early_stopping import minimum_samples
 
 __all__ = [
     "PERCENTILES",
@@ -33,8 +33,6 @@ __all__ = [
 ]
 
 PERCENTILES = (50, 90, 95, 99)
-
-_CONFIDENCE = 0.99
 
 
 @dataclass(frozen=True)
@@ -127,22 +125,6 @@ def nearest_rank(ordered: npt.NDArray[np.int64], percent: float) -> int:
         )
     # The product first: 99 / 100 * 100 is 99.0 exactly, where 0.99 * 100 need not be.
     return int(ordered[math.ceil(percent * ordered.size / 100) - 1])
-
-
-@lru_cache
-def minimum_samples(percent: int) -> int:
-    """Return how many samples a percentile (0 < percent < 100) needs to be called reliable.
-
-    The smallest N for which at most one of N samples lies beyond the true percentile with a probability of at most 1 %:
-    q^N + N (1 - q) q^(N-1) <= 0.01 with q = percent / 100 (the binomial tail of MLPerf Inference's early stopping).
-    """
-    if not 0 < percent < 100:
-        raise InputError(f"percentile: got {percent}, expected a number above 0 and below 100")
-    q = percent / 100
-    samples = 1
-    while q**samples + samples * (1 - q) * q ** (samples - 1) > 1 - _CONFIDENCE:
-        samples += 1
-    return samples
 
 
 def frames_per_second(count: int, span_ns: int) -> float | None:
