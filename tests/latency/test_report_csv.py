@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+from googlenet_edge.latency.report_csv import COLUMNS, report_csv, write_csv
+from googlenet_edge.latency.report_file import read_report
+from tests.latency.report_files import Run, steady, write_run
+
+
+def test_each_figure_of_the_report_is_a_line(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "r.json", Run({"door": steady(102), "yard, back": steady(102)}, samples=False))
+    document = json.loads(path.read_text())
+    rows = list(csv.DictReader(io.StringIO(report_csv(read_report(path).document))))
+    assert tuple(rows[0]) == COLUMNS
+    stages = {"": document["latency"]["stages"]} | {each["name"]: each["stages"] for each in document["cameras"]}
+    assert set(stages) == {"", "door", "yard, back"}
+    expected = {
+        (camera, name, statistic): stage[f"{statistic}_ms"]
+        for camera, named in stages.items()
+        for name, stage in named.items()
+        for statistic in ("p50", "p90", "p95", "p99", "max", "mean")
+    }
+    found = {(row["camera"], row["stage"], row["statistic"]): float(row["value_ms"]) for row in rows}
+    assert found == expected
+    reliable = {
+        (row["statistic"], row["reliable"]) for row in rows if row["camera"] == "door" and row["stage"] == "queue"
+    }
+    assert reliable == {("p50", "true"), ("p90", "true"), ("p95", "false"), ("p99", "false"), ("max", ""), ("mean", "")}
+
+
+def test_without_a_measured_frame_there_is_the_heading_alone(tmp_path: Path) -> None:
+    report = read_report(write_run(tmp_path / "r.json", Run({None: steady(1)})))
+    write_csv(tmp_path / "r.csv", report.document)
+    assert (tmp_path / "r.csv").read_text() == ",".join(COLUMNS) + "\n"
