@@ -25,6 +25,7 @@ DEVICE_SIDE = (
     "evaluation",
     "latency",
     "runtime",
+    "scenarios",
     "sinks",
     "stream",
     "types",

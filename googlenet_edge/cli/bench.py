@@ -1,4 +1,4 @@
-"""``googlenet-edge bench``: how long each layer of a bundle's engine takes, by row of Table 1."""
+"""``googlenet-edge bench``: how long whole frames take in a scenario, or each layer, by row of Table 1."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from googlenet_edge.cli.arguments import check_outside, path_argument
 from googlenet_edge.cli.backend_arguments import add_backend_arguments
+from googlenet_edge.cli.bench_scenario_arguments import add_scenario_arguments, check_scenario_arguments
 from googlenet_edge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,26 +17,30 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from googlenet_edge.bundle import Bundle
+    from googlenet_edge.cli.bench_roofline import Roofline
     from googlenet_edge.latency.layer_times import LayerReport, LayerTime
     from googlenet_edge.runtime.layer_profile import ProfileConfig
 
 SCHEMA_VERSION = 1
+_LAYERS_DEFAULTS = {"batch": 1, "iterations": 100, "warmup": 10, "top": 10}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this verb's arguments."""
     parser.add_argument("bundle", type=path_argument, metavar="BUNDLE", help="the bundle's folder")
-    parser.add_argument(
+    add_scenario_arguments(parser)
+    layers = parser.add_argument_group("--layers")
+    layers.add_argument(
         "--layers",
         action="store_true",
         help="time each layer on the bundle's golden frames; on TensorRT with its own profiler, on ONNX Runtime with "
         "that one's",
     )
-    parser.add_argument("--batch", type=int, default=1, metavar="N", help="frames per inference (default: 1)")
-    parser.add_argument("--iterations", type=int, default=100, metavar="N", help="inferences (default: 100)")
-    parser.add_argument("--warmup", type=int, default=10, metavar="N", help="inferences before those (default: 10)")
-    parser.add_argument("--top", type=int, default=10, metavar="N", help="slowest layers to show (default: 10)")
-    parser.add_argument(
+    layers.add_argument("--batch", type=int, metavar="N", help="frames per inference (default: 1)")
+    layers.add_argument("--iterations", type=int, metavar="N", help="inferences (default: 100)")
+    layers.add_argument("--warmup", type=int, metavar="N", help="inferences before those (default: 10)")
+    layers.add_argument("--top", type=int, metavar="N", help="slowest layers to show (default: 10)")
+    layers.add_argument(
         "--json", type=path_argument, metavar="FILE", help="also write all figures, of all layers, here"
     )
     add_backend_arguments(parser)
@@ -43,6 +48,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure and print the tables; see the library functions for what is raised."""
+    check_scenario_arguments(arguments, {name: getattr(arguments, name) for name in ("json", *_LAYERS_DEFAULTS)})
+    if arguments.scenario is not None:
+        if arguments.layers:
+            raise UsageError("bench: got --scenario and --layers, expected one of the two")
+        from googlenet_edge.cli.bench_scenario import run_scenario
+
+        return run_scenario(arguments)
     config = _checked(arguments)
     from rich.console import Console
 
@@ -53,12 +65,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json is not None:
         check_writable(arguments.json, what="JSON file")
     bundle = Bundle.open(arguments.bundle)
-    report, line, backend = _measure(arguments, bundle, config)
+    report, roofline, line, backend = _measure(arguments, bundle, config)
     if arguments.json is not None:
-        text = json.dumps(_document(report, bundle, backend), ensure_ascii=False, allow_nan=False, indent=1)
+        text = json.dumps(_document(report, roofline, bundle, backend), ensure_ascii=False, allow_nan=False, indent=1)
         with atomic_file(arguments.json, what="JSON file") as file:
             file.write(f"{text}\n".encode("utf-8", "backslashreplace"))
-    _print(report, line, arguments.top, Console(highlight=False))
+    _print(report, roofline, line, arguments.top, Console(highlight=False))
     return 0
 
 
@@ -67,9 +79,12 @@ def _checked(arguments: argparse.Namespace) -> ProfileConfig:
 
     if not arguments.layers:
         raise UsageError(
-            "bench: got no --layers, expected it: the time of each layer is what this verb measures; "
-            "for the latency of whole frames use `googlenet-edge run`"
+            "bench: got neither --scenario nor --layers, expected one of them: whole frames as they will be asked for, "
+            "or the time of each layer; for a real camera use `googlenet-edge run`"
         )
+    for name, default in _LAYERS_DEFAULTS.items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, default)
     for name, least in (("batch", 1), ("iterations", 1), ("warmup", 0), ("top", 0)):
         value = getattr(arguments, name)
         if value is not None and value < least:
@@ -86,19 +101,23 @@ def _checked(arguments: argparse.Namespace) -> ProfileConfig:
 
 def _measure(
     arguments: argparse.Namespace, bundle: Bundle, config: ProfileConfig
-) -> tuple[LayerReport, str, dict[str, str]]:
-    """Return the times, one line about what computed, and what it says of itself."""
+) -> tuple[LayerReport, Roofline, str, dict[str, str]]:
+    """Return the times, the rows' work, one line about what computed, and what it says of itself."""
     from googlenet_edge.cli.backend_arguments import open_from_arguments
+    from googlenet_edge.cli.bench_roofline import measure_roofline
     from googlenet_edge.runtime.layer_profile import measure_layers, open_profiled
 
     if arguments.max_batch is None and config.batch > 1:
         arguments.max_batch = config.batch
     opened = open_from_arguments(arguments, bundle, profile_layers=True)
     with open_profiled(opened.backend, bundle) as backend:
-        return measure_layers(backend, bundle, config), opened.line, backend.describe()
+        report, described = measure_layers(backend, bundle, config), backend.describe()
+    return report, measure_roofline(report, backend, bundle), opened.line, described
 
 
-def _document(report: LayerReport, bundle: Bundle, backend: Mapping[str, str]) -> dict[str, object]:
+def _document(report: LayerReport, roofline: Roofline, bundle: Bundle, backend: Mapping[str, str]) -> dict[str, object]:
+    from googlenet_edge.cli.bench_roofline import roofline_document
+
     manifest = bundle.manifest
     return {
         "schema_version": SCHEMA_VERSION,
@@ -119,6 +138,7 @@ def _document(report: LayerReport, bundle: Bundle, backend: Mapping[str, str]) -
         "layers_ms": _ms(report.layers_ns),
         "not_covered_ms": _ms(report.not_covered_ns),
         "rows": [_entry(row) for row in report.rows],
+        "roofline": roofline_document(roofline),
         "layers": [_entry(layer) for layer in report.layers],
     }
 
@@ -136,10 +156,12 @@ def _ms(duration_ns: int) -> float:
     return round(duration_ns / 1e6, 6)
 
 
-def _print(report: LayerReport, line: str, top: int, console: Console) -> None:
+def _print(report: LayerReport, roofline: Roofline, line: str, top: int, console: Console) -> None:
     from rich import box
     from rich.markup import escape
     from rich.table import Table
+
+    from googlenet_edge.cli.bench_roofline import roofline_lines, roofline_table
 
     console.print(escape(line), soft_wrap=True)
     frames = f"{report.frames} frame{'s' if report.frames > 1 else ''}"
@@ -153,6 +175,9 @@ def _print(report: LayerReport, line: str, top: int, console: Console) -> None:
     for row in report.rows:
         table.add_row(escape(row.row), f"{row.median_ns / 1e6:.3f}", f"{100 * row.share:.1f} %", str(counts[row.rows]))
     console.print(table)
+    console.print(roofline_table(roofline))
+    for said in roofline_lines(roofline):
+        console.print(said, soft_wrap=True)
     if top:
         table = Table(box=box.SIMPLE_HEAD)
         table.add_column("slowest layers", overflow="fold")

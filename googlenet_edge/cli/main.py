@@ -24,7 +24,9 @@ VERBS = {
     "layers": "show the layers of a bundle's TensorRT engine: types, fused nodes, rows of Table 1; needs no GPU",
     "run": "label the frames of a camera, a video, a stream or the demo scene, with a latency report",
     "eval": "measure a bundle's accuracy on a labelled data set",
-    "bench": "time each layer of a bundle's engine, by row of Table 1",
+    "bench": "measure a bundle: single-stream, multi-stream, offline, a camera at a fixed rate, or each layer",
+    "report": "show a latency report: as a page for a browser, a table, CSV or Prometheus' text format",
+    "compare": "say what of the difference between latency reports is more than chance",
     "inspect": "print Table 1 as computed from a checkpoint or a model form",
     "doctor": "show what this machine has and what is missing for which feature",
 }
@@ -44,7 +46,8 @@ EXTRA_OF = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line with these arguments (default: the process's own) and return the exit code.
 
-    0 = done, 1 = a failure that one message on stderr explains, 2 = wrong usage (argparse raises SystemExit for it).
+    0 = done, 1 = a failure that one message on stderr explains, 2 = wrong usage (argparse raises SystemExit for it),
+    3 = ``compare --fail-if-slower``: slower than that.
     """
     prepare_streams()
     # Read by cv2 and by ONNX Runtime when they are imported. OpenCV and FFmpeg write to stderr on their own; what they

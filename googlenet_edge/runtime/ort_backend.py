@@ -173,6 +173,10 @@ class OrtBackend:
         session = self._open_session()
         return () if self._profile is None else self._profile.read(session)
 
+    def layer_bytes(self) -> dict[str, int]:
+        """With ``profile_layers``, after :meth:`layer_times_ns`: what each node reads and writes in one inference."""
+        return {} if self._profile is None else self._profile.layer_bytes
+
     def engine_layers(self) -> tuple[EngineLayer, ...]:
         """Return (): ONNX Runtime tells no more of its nodes than their names."""
         return ()

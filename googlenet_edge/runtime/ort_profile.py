@@ -13,10 +13,13 @@ from googlenet_edge.errors import BackendError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["OrtProfile", "read_profile"]
+__all__ = ["OrtProfile", "read_bytes", "read_profile"]
 
 _SUFFIX: Final = "_kernel_time"
 _NS_PER_US: Final = 1000
+_SIZES: Final = ("activation_size", "parameter_size", "output_size")
+_PRODUCTS: Final = ("Gemm", "FusedGemm", "MatMul", "FusedMatMul")
+_ELEMENT_BYTES: Final = {"float": 4, "float16": 2}
 
 
 class OrtProfile:
@@ -31,6 +34,8 @@ class OrtProfile:
                 f"profile: no temporary folder can be made: {error.strerror}; make room, or set TMPDIR"
             ) from error
         self._times: tuple[tuple[str, tuple[int, ...]], ...] | None = None
+        self.layer_bytes: dict[str, int] = {}
+        """Once it was read: what each node reads and writes in one run; see :func:`read_bytes`."""
         self.runs = 0
         """Inferences so far."""
         self._left_out = 0
@@ -56,6 +61,7 @@ class OrtProfile:
                     "make room for some megabytes there, or set TMPDIR to another folder"
                 ) from error
             self._times = read_profile(events, left_out=self._left_out, runs=self.runs)
+            self.layer_bytes = read_bytes(events, runs=self.runs)
         return self._times
 
     def close(self) -> None:
@@ -84,3 +90,32 @@ def read_profile(
                 "measure fewer inferences"
             )
     return tuple((name, tuple(t[left_out * len(t) // runs :])) for name, t in times.items())
+
+
+def read_bytes(events: Sequence[dict[str, Any]], *, runs: int) -> dict[str, int]:
+    """Return what each node reads and writes in one run, bytes: inputs, weights and outputs, by its name.
+
+    ``events`` as in :func:`read_profile`. A node whose sizes the profile does not tell, in any run, is not there.
+    """
+    moved: dict[str, int] = {}
+    untold: set[str] = set()
+    for event in events:
+        name = str(event.get("name", ""))
+        if event.get("cat") != "Node" or not name.endswith(_SUFFIX):
+            continue
+        node, told = name.removesuffix(_SUFFIX), event.get("args", {})
+        try:
+            moved[node] = moved.get(node, 0) + sum(int(told[size]) for size in _SIZES) + _repacked_bytes(told)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+            untold.add(node)
+    return {node: total // runs for node, total in moved.items() if node not in untold}
+
+
+def _repacked_bytes(told: dict[str, Any]) -> int:
+    """Return the size of a matrix product's weights that ONNX Runtime keeps in a form of its own, and does not tell."""
+    inputs = [(kind, shape) for one in told["input_type_shape"] for kind, shape in one.items()]
+    matrices = [(kind, shape) for kind, shape in inputs if len(shape) > 1]
+    if told.get("op_name") not in _PRODUCTS or len(matrices) != 1:
+        return 0
+    (kind, shape), ((_, result),) = matrices[0], told["output_type_shape"][0].items()
+    return int(shape[-1]) * int(result[-1]) * _ELEMENT_BYTES[kind]

@@ -31,7 +31,7 @@ def test_the_layers_of_onnx_runtime(tiny_bundle: Path, tmp_path: Path, capsys: p
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "bench: got no --layers, expected it: the time of each layer is what this verb measures"),
+        ([], "bench: got neither --scenario nor --layers, expected one of them: whole frames"),
         (["--layers", "--batch", "0"], "--batch: got 0, expected at least 1"),
         (["--layers", "--iterations", "0"], "--iterations: got 0, expected at least 1"),
         (["--layers", "--warmup", "-1"], "--warmup: got -1, expected at least 0"),
