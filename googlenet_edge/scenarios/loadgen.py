@@ -141,6 +141,10 @@ class _Asked:
         except BaseException as error:  # noqa: BLE001  # raised by run_loadgen, when LoadGen has ended in good order
             self.error = error
 
+    def keep(self, error: BaseException) -> None:
+        """Keep the first error; what is asked after it is not worked on."""
+        self.error = self.error or error
+
     def result(self, warmed_up: WarmedUp, ended: QueryEnd) -> QueryResult:
         return QueryResult(
             config=self._config,
@@ -205,7 +209,7 @@ def _drive(asked: _Asked, settings: Any, folder: Path) -> None:
             # LoadGen would take settings from a file audit.config in the current folder: name one that is not there.
             mlperf_loadgen.StartTestWithLogSettings(system, library, settings, logging, str(folder / "audit.config"))
         except BaseException as error:  # noqa: BLE001  # handed over to the caller's thread
-            asked.error = asked.error or error
+            asked.keep(error)
         finally:
             mlperf_loadgen.DestroyQSL(library)
             mlperf_loadgen.DestroySUT(system)
@@ -224,5 +228,5 @@ def _drive(asked: _Asked, settings: Any, folder: Path) -> None:
             may_begin.set()
             ended.wait(_LOOK_S)
         except BaseException as error:  # noqa: BLE001  # Ctrl-C: kept, and the next query is not worked on
-            asked.error = asked.error or error
+            asked.keep(error)
     thread.join()

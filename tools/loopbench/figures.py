@@ -42,10 +42,11 @@ class Promise:
         )
 
     def text(self) -> str:
-        bound = f"at least {self.at_least:g}" if self.at_least is not None else f"at most {self.at_most:.1f}"
-        form = ".3f" if self.at_least is not None else ".1f"
+        bound = self.at_most if self.at_least is None else self.at_least
+        most = f"at least {bound:g}" if self.at_least is not None else f"at most {bound:.1f}"
+        form = ".3f" if bound is not None and bound <= 1 else ".1f"  # a ratio, or a time
         unit = f" {self.unit}" if self.unit else ""
-        return f"{'kept  ' if self.kept else 'MISSED'}  {self.what}: {self.spread.text(form)}, {bound}{unit}"
+        return f"{'kept  ' if self.kept else 'MISSED'}  {self.what}: {self.spread.text(form)}, {most}{unit}"
 
 
 def ratios(above: Sequence[float], below: Sequence[float]) -> Spread:
