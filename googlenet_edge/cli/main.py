@@ -55,6 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    # Between two frames OpenCV's threads go on spinning: on two x86 cores, to preprocess a 720p frame took 1.3 ms of
+    # processor time with them, 0.7 without, and as long on the clock; with them, 3840x2160 was ready 5 % sooner.
+    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
     verbose = False
     try:
         run, arguments = _parse(argv)

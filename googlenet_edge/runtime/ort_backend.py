@@ -76,7 +76,7 @@ class OrtBackend:
         ``image`` uint8 ("N", size, size, 3), outputs ``logits`` and ``probabilities`` float32 ("N", classes).
         """
         self.config = config or OrtConfig()
-        self.slots = 1 if self.config.at_once == 1 else self.config.at_once + 1  # one more lies ready
+        self.slots = 1 if self.config.at_once == 1 else self.config.at_once + 2  # two more lie ready
         source = f"ONNX graph of {len(graph)} bytes" if isinstance(graph, bytes) else f"ONNX graph {str(graph)!r}"
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY

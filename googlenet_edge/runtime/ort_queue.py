@@ -65,7 +65,9 @@ class ComputeQueue:
 
     def __init__(self, compute: Callable[[ImageArray], Outputs], at_once: int, *, slots: int) -> None:
         self._compute, self._at_once, self._slots = compute, at_once, slots
-        self._changed = threading.Condition()  # guards all that follows, and the tickets
+        self._lock = threading.Lock()  # guards all that follows, and the tickets
+        # One condition for each that waits: on a busy machine every thread that wakes for nothing interrupts computing.
+        self._slot_free, self._may_compute, self._done = (threading.Condition(self._lock) for _ in range(3))
         self._waiting: deque[QueuedTicket] = deque()
         self._computing = 0
         self._taken = 0
@@ -74,14 +76,14 @@ class ComputeQueue:
 
     def wait_for_slot(self) -> None:
         """Return when a slot is free. Raises :class:`BackendError` if the queue is closed."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._taken < self._slots or self._closed)
+        with self._lock:
+            self._slot_free.wait_for(lambda: self._taken < self._slots or self._closed)
             self._check_open()
 
     def submit(self, batch: ImageArray, *, hold: bool) -> QueuedTicket:
         """Take a slot, once there is one, and queue the batch; with ``hold`` it begins when nothing is computed."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._taken < self._slots or self._closed)
+        with self._lock:
+            self._slot_free.wait_for(lambda: self._taken < self._slots or self._closed)
             self._check_open()
             self._taken += 1
             if len(self._threads) < self._at_once:
@@ -90,13 +92,14 @@ class ComputeQueue:
                 thread.start()
             ticket = QueuedTicket(self, batch, hold=hold)
             self._waiting.append(ticket)
-            self._changed.notify_all()
+            if self._may_begin():
+                self._may_compute.notify()
             return ticket
 
     def wait(self, ticket: QueuedTicket) -> Outputs:
         """See :meth:`QueuedTicket.result`."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._is_done(ticket))
+        with self._lock:
+            self._done.wait_for(lambda: self._is_done(ticket))
             self._check_not_withdrawn(ticket)
             outputs, ticket.outputs = ticket.outputs, None
             error = ticket.error
@@ -111,12 +114,12 @@ class ComputeQueue:
 
     def is_done(self, ticket: QueuedTicket) -> bool:
         """See :meth:`QueuedTicket.done`."""
-        with self._changed:
+        with self._lock:
             return self._is_done(ticket)
 
     def withdraw(self, ticket: QueuedTicket) -> bool:
         """See :meth:`QueuedTicket.withdraw`."""
-        with self._changed:
+        with self._lock:
             # On an idle device a batch waits for nothing more than a thread to wake up.
             turn = self._waiting and self._waiting[0] is ticket and self._may_begin()
             if ticket.begun_ns is not None or ticket.withdrawn or turn or self._is_done(ticket):
@@ -124,15 +127,19 @@ class ComputeQueue:
             self._waiting.remove(ticket)
             ticket.withdrawn, ticket.batch = True, None
             self._free()
+            self._done.notify_all()
+            if self._may_begin():
+                self._may_compute.notify()
             return True
 
     def close(self) -> None:
         """End the threads after what they compute; what has not begun fails. May be called again."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             while self._waiting:
                 self._waiting.popleft().error = BackendError("backend: it was closed before this batch was computed")
-            self._changed.notify_all()
+            for condition in (self._slot_free, self._may_compute, self._done):
+                condition.notify_all()
             threads = list(self._threads)
         end = time.monotonic() + JOIN_S
         for thread in threads:
@@ -153,7 +160,7 @@ class ComputeQueue:
 
     def _free(self) -> None:
         self._taken -= 1
-        self._changed.notify_all()
+        self._slot_free.notify_all()  # who waits for a slot need not take it
 
     def _may_begin(self) -> bool:
         return bool(self._waiting) and not (self._waiting[0].hold and self._computing)
@@ -169,19 +176,21 @@ class ComputeQueue:
                     outputs = self._compute(ticket.batch)
             except BaseException as caught:  # noqa: BLE001 - whoever asks for the result raises it
                 error = caught
-            with self._changed:
+            with self._lock:
                 self._computing -= 1
                 ticket.outputs, ticket.error, ticket.ready_ns = outputs, error, time.monotonic_ns()
-                self._changed.notify_all()
+                self._done.notify_all()
             del ticket, outputs, error
 
     def _begin(self) -> QueuedTicket | None:
         """Wait for the next batch's turn; None when closed."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._may_begin() or self._closed)
+        with self._lock:
+            self._may_compute.wait_for(lambda: self._may_begin() or self._closed)
             if not self._waiting:
                 return None
             ticket = self._waiting.popleft()
             ticket.begun_ns = time.monotonic_ns()
             self._computing += 1
+            if self._may_begin():
+                self._may_compute.notify()
             return ticket

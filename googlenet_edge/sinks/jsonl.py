@@ -11,6 +11,8 @@ from googlenet_edge.types import Frame, Prediction
 
 __all__ = ["JsonLinesSink", "json_object"]
 
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
 
 class JsonLinesSink(Sink):
     """Writes one line a frame to a file, which it replaces or adds to, or to standard output for ``"-"``.
@@ -37,7 +39,7 @@ class JsonLinesSink(Sink):
     def emit(self, frame: Frame, prediction: Prediction) -> None:
         """Write one line. Raises :class:`OutputError`."""
         document = json_object(frame, prediction, self._truth_labels)
-        self._file.write(json.dumps(document, ensure_ascii=False, allow_nan=False))
+        self._file.write(_encode(document))
 
     def reopen(self) -> None:
         """Open the file anew with the next line, to add to it."""

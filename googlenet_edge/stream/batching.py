@@ -50,7 +50,11 @@ class Chooser:
 
     def wanted(self, lane: Lane) -> bool:
         """Say whether the next frame of this camera is to be taken from its source."""
-        return lane.newest or (len(lane.waiting) < READ_AHEAD and self._spare > 0)
+        if lane.newest:
+            return True
+        # What lies ready for the classifier is cropped and small. A whole frame that waits drops out of the caches.
+        here = len(lane.waiting) + lane.under_way + len(lane.ready)
+        return len(lane.waiting) < READ_AHEAD and here < max(self._slots, READ_AHEAD + 2) and self._spare > 0
 
     def able(self, *, caller_waits: bool, held: Collection[Lane]) -> list[Lane]:
         """Return the cameras of which a frame may be computed now; ``held``: those with one that may be taken back."""

@@ -81,7 +81,7 @@ class Traffic:
         with self._lock:
             lane.taking = False
             lane.put(frame, self._now(), caller_waits=self._under_way.caller_waits)
-            self._for_feeder.notify()
+            self._tell_feeder()
             self._let_take()  # a frame that gave way makes room under max_frames
 
     def source_ended(self, lane: Lane, error: BaseException | None) -> None:
@@ -152,7 +152,7 @@ class Traffic:
             self._harvest()  # of what is there already, the newest
             self._under_way.caller_is_idle = True
             try:
-                self._for_feeder.notify()
+                self._tell_feeder()
                 if not self._for_caller.wait_for(self._has_something, timeout_s):
                     return None
                 event = self._pop()
@@ -211,6 +211,11 @@ class Traffic:
     @property
     def _all_submitted(self) -> bool:
         return not self._suspects and all(lane.ended and not lane.waiting for lane in self.lanes)
+
+    def _tell_feeder(self) -> None:
+        """Wake the feeder if it has something to do. Where processors compute, waking a thread interrupts them."""
+        if any(lane.newest for lane in self.lanes) or (self._under_way.has_room and self._able):
+            self._for_feeder.notify()
 
     def _harvest(self) -> None:
         try:

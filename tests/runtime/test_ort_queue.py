@@ -111,6 +111,32 @@ def test_whoever_submits_too_many_waits_for_a_slot(device: Device, queue: Comput
     waiter.join(LONG_S)
 
 
+def test_a_slot_that_one_who_waited_does_not_take_goes_to_the_next(device: Device, queue: ComputeQueue) -> None:
+    tickets = [queue.submit(batch_of(number), hold=False) for number in (1, 2, 3)]
+    gives_up = threading.Thread(target=queue.wait_for_slot)
+    gives_up.start()
+    fourth: list[float] = []
+    takes = threading.Thread(
+        target=lambda: fourth.append(float(queue.submit(batch_of(4), hold=False).result()[0][0, 0]))
+    )
+    takes.start()
+    device.finish(1, 2, 3, 4)
+    tickets[0].result()
+    for thread in (gives_up, takes):
+        thread.join(LONG_S)
+    assert fourth == [4]
+
+
+def test_what_was_submitted_behind_a_held_batch_begins_with_it(device: Device, queue: ComputeQueue) -> None:
+    tickets = [queue.submit(batch_of(number), hold=number == 2) for number in (1, 2, 3)]
+    device.wait_for(1)
+    device.finish(1)
+    with device.changed:
+        assert device.changed.wait_for(lambda: len(device.began) == 3, LONG_S)
+    device.finish(2, 3)
+    assert [ticket.result()[0][0, 0] for ticket in tickets] == [1, 2, 3]
+
+
 def test_a_held_batch_begins_when_nothing_is_computed_and_can_be_withdrawn_until_then(
     device: Device, queue: ComputeQueue
 ) -> None:
@@ -165,7 +191,7 @@ def test_onnx_runtime_computes_the_same_two_at_once(tiny_bundle: Path, tiny_gold
     before = threading.active_count()
     with open_backend(bundle, BackendOptions(choice="onnxruntime", at_once=2)).backend as backend:
         typed: Backend = backend
-        assert typed.slots == 3
+        assert typed.slots == 4
         tickets = []
         for index in range(3):
             with typed.staging(1) as batch:

@@ -108,6 +108,8 @@ class Simulation:
         self.traffic = Traffic(
             sources, self.config, slots=self.slots, max_batch=self.max_batch, now=lambda: self.now_ns
         )
+        self.feeder_is_awake = True
+        self.traffic._for_feeder.notify = self._wake_feeder  # type: ignore[method-assign]
         self.next_sequence = [0 for _ in self.plans]
         self.sink_free_ns = 0
         self.wait_until_ns: int | None = None
@@ -177,11 +179,19 @@ class Simulation:
             return True
         return False
 
+    def _wake_feeder(self, n: int = 1) -> None:
+        self.feeder_is_awake = True
+
     def _feeder(self) -> bool:
         if self.slots == 1 and (self.running or self.queue):
             return False  # it computes
+        if self.wait_until_ns is not None and self.now_ns >= self.wait_until_ns:
+            self.feeder_is_awake = True
+        if not self.feeder_is_awake:
+            return False
         entries, self.wait_until_ns = self.traffic.due()
         if not entries:
+            self.feeder_is_awake = False
             return False
         hold = any(entry.lane.newest for entry in entries)
         pending = Pending(self, entries, hold=hold)

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from googlenet_edge.stream import StreamConfig
-from tests.stream.simulation import Plan, Simulation
+from googlenet_edge.types import Frame
+from tests.stream.simulation import IMAGE, Pending, Plan, Simulation
 
 plans = st.lists(
     st.builds(
@@ -140,3 +141,17 @@ def test_a_camera_that_stops_delivering_is_not_waited_for_more_than_once() -> No
     late = [age_ms for camera, sequence, age_ms in simulation.emitted if camera == 0 and sequence >= 22]
     assert len(late) == 178
     assert set(late) == {4}
+
+
+@pytest.mark.parametrize(("slots", "decoded"), [(1, 3), (2, 4), (3, 4), (4, 4), (6, 6)])
+def test_of_a_file_no_more_is_decoded_ahead_than_keeps_the_device_busy(slots: int, decoded: int) -> None:
+    simulation = Simulation([Plan(1, live=False)], inference_ms=1, slots=slots, never_ends={0})
+    traffic = simulation.traffic
+    (lane,) = traffic.lanes
+    taken = 0
+    while traffic.wants(lane):
+        traffic.arrived(lane, Frame(IMAGE, taken, 0))
+        taken += 1
+        while (slots > 1 or not lane.under_way) and (entries := traffic.due()[0]):
+            traffic.submitted(entries, Pending(simulation, entries, hold=False), hold=False)
+    assert taken == decoded

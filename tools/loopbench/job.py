@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -60,10 +61,14 @@ class Run:
 
 
 def run_job(job: Job, *, environment: Mapping[str, str] | None = None) -> Run:
-    """Measure in a fresh process and return the result. Raises :class:`JobError`."""
+    """Measure in a fresh process and return the result. Raises :class:`JobError`.
+
+    OpenCV has one thread there, as in the command, whatever the side.
+    """
     command = [sys.executable, "-m", "tools.loopbench.sides", json.dumps(asdict(job))]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=_TIME_LIMIT_S, env=environment, check=False,
+        command, capture_output=True, text=True, timeout=_TIME_LIMIT_S, check=False,
+        env={**(os.environ if environment is None else environment), "OPENCV_FOR_THREADS_NUM": "1"},
         cwd=Path(__file__).parents[2],
     )  # fmt: skip
     if done.returncode:
