@@ -9,7 +9,7 @@ import threading
 import time
 from pathlib import Path
 
-from googlenet_edge.capture.options import SourceOptions
+from googlenet_edge.capture.options import HIGHEST_FPS, SourceOptions, longest_wait_ms, titled
 from googlenet_edge.capture.v4l2_find import check_camera, explain
 from googlenet_edge.capture.v4l2_pictures import decode_picture
 from googlenet_edge.capture.v4l2_stream import CameraBuffer, CameraStream
@@ -49,6 +49,7 @@ class CameraGrabber:
 
     def __init__(self, path: str, options: SourceOptions, *, stop: threading.Event, clock: Clock) -> None:
         self._path = path
+        self._title = titled(options.name, path)
         self._every_frame = options.every_frame
         self._stop = stop
         self._clock = clock
@@ -60,8 +61,10 @@ class CameraGrabber:
         except OSError as error:
             raise SourceError(f"{path}: {explain(path, error)}") from error
         self._report(options)
-        # At a rate below one frame per read timeout, waiting longer is no fault.
-        self._timeout_ms = max(options.read_timeout_ms, 2000 / self._stream.fps if self._stream.fps else 0)
+        fps = self._stream.fps
+        self.fps = fps if fps and fps <= HIGHEST_FPS else None
+        """What the driver promises."""
+        self._timeout_ms = longest_wait_ms(options.read_timeout_ms, self.fps or options.asked_fps)
         self._last_number: int | None = None
         self._last_stamp_ns: int | None = None
         self._last_good_ns: int | None = None  # of the driver's own
@@ -93,16 +96,16 @@ class CameraGrabber:
         """Stop the camera and free it; log what it lost."""
         self._stream.close()
         if self._damaged:
-            _logger.warning("%s: left out %d damaged pictures", self._path, self._damaged)
+            _logger.warning("%s: left out %d damaged pictures", self._title, self._damaged)
         if self._missed:
             _logger.warning(
                 "%s: the driver dropped %d frames, by its own count: all buffers were full, or the cable lost them",
-                *(self._path, self._missed),
+                *(self._title, self._missed),
             )
         if self._restamped:
             _logger.warning(
                 "%s: the driver's time stamp was implausible for %d frames, which got the host's",
-                *(self._path, self._restamped),
+                *(self._title, self._restamped),
             )
 
     def _next(self, sequence: int) -> Frame | None:
@@ -187,7 +190,7 @@ class CameraGrabber:
     def _report(self, options: SourceOptions) -> None:
         """Log what the camera delivers, as a warning where that is not what it was asked for."""
         stream, layout = self._stream, self._stream.layout
-        size_px, fps = options.size_px, None if options.fps == "native" else options.fps
+        size_px, fps = options.size_px, options.asked_fps
         rate = "unknown rate" if stream.fps is None else f"{stream.fps:g} frames/s"
         got = f"{layout.width_px}x{layout.height_px} {layout.fourcc} at {rate}, {stream.buffer_count} buffers"
         asked = []
@@ -198,6 +201,6 @@ class CameraGrabber:
         if options.buffers is not None and options.buffers != stream.buffer_count:
             asked.append(f"{options.buffers} buffers")
         if asked:
-            _logger.warning("%s: asked for %s; delivers %s", self._path, ", ".join(asked), got)
+            _logger.warning("%s: asked for %s; delivers %s", self._title, ", ".join(asked), got)
         else:
-            _logger.info("%s: delivers %s", self._path, got)
+            _logger.info("%s: delivers %s", self._title, got)

@@ -97,6 +97,11 @@ class FrameProcess:
         """The last lines that the process has written, as it wrote them: they may contain secrets."""
         return tuple(self._lines)
 
+    @property
+    def has_frame_data(self) -> bool:
+        """Whether something lies in the frames' pipe already, or the pipe has ended."""
+        return _is_readable(self._frames_fd)
+
     def allow(self, limit_s: float) -> None:
         """Let what is awaited from now on take this long in all."""
         self._deadline = time.monotonic() + limit_s

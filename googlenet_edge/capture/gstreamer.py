@@ -11,7 +11,8 @@ from dataclasses import replace
 from googlenet_edge.capture.child import ChildEnded, ChildLate, ChildStopped, FrameProcess
 from googlenet_edge.capture.gst_frames import FrameReader
 from googlenet_edge.capture.gst_text import find_fault, hide_secrets, is_endless, split_pipeline
-from googlenet_edge.capture.options import SourceOptions
+from googlenet_edge.capture.options import HIGHEST_FPS, SourceOptions, longest_wait_ms
+from googlenet_edge.capture.reader.stamps import StreamClock
 from googlenet_edge.errors import SourceError, SourceLostError
 from googlenet_edge.types import Clock, Frame
 
@@ -35,9 +36,11 @@ class GstGrabber:
     """A GStreamer pipeline as a :class:`~googlenet_edge.capture.live.Grabber`.
 
     ``pipeline`` is what one would write behind ``gst-launch-1.0``, up to raw video in any format and without a sink.
-    Frames are stamped by the host's clock when their first byte has come through the pipe. Raises
-    :class:`~googlenet_edge.errors.UsageError` for what is no pipeline and :class:`SourceError`, with what GStreamer
-    said, where it delivers nothing.
+    Frames are stamped by the pipeline's own time stamps, brought to the host's clock, so that a frame which waited in
+    the pipe is as old as it is; or, where it has none, when their first byte was taken from the pipe.
+
+    Raises :class:`~googlenet_edge.errors.UsageError` for what is no pipeline and :class:`SourceError`, with what
+    GStreamer said, where it delivers nothing.
     """
 
     def __init__(
@@ -50,22 +53,31 @@ class GstGrabber:
         self._options = options
         self._stop = stop
         self._delivered = 0
-        self._timeout_ms = options.open_timeout_ms
+        self._stamps = StreamClock()
+        self._timeout_ms: float = options.open_timeout_ms
         self._child = _start(find_program(description), words, description, stop)
         with contextlib.ExitStack() as opened:
             opened.callback(self.release)
-            self._reader = FrameReader(self._child.fill, description=description, clock=clock)
+            self._reader = FrameReader(
+                self._child.fill, lambda: self._child.has_frame_data, description=description, clock=clock
+            )
             # The first frame now, so that what is wrong with a pipeline is known when it is opened.
             self._child.allow(self._timeout_ms / 1000)
             self._first = self._next(0)
             opened.pop_all()
+
+    @property
+    def fps(self) -> float | None:
+        """Frames per second, as the pipeline says; None where it says none."""
+        fps = self._reader.fps
+        return fps if fps and fps <= HIGHEST_FPS else None
 
     def grab(self, sequence: int) -> Frame | None:
         """Return the next frame, or None when the pipeline has come to its end."""
         if self._first is not None:
             first, self._first = self._first, None
             return first if sequence == first.sequence else replace(first, sequence=sequence)
-        self._timeout_ms = self._options.read_timeout_ms
+        self._timeout_ms = longest_wait_ms(self._options.read_timeout_ms, self.fps)
         self._child.allow(self._timeout_ms / 1000)
         return self._next(sequence)
 
@@ -75,7 +87,7 @@ class GstGrabber:
 
     def _next(self, sequence: int) -> Frame | None:
         try:
-            image, stamp_ns = self._reader.next_image()
+            piped = self._reader.next_frame()
         except ChildStopped:
             return None
         except ChildLate:
@@ -85,7 +97,8 @@ class GstGrabber:
                 self._judge_end()
             return None
         self._delivered += 1
-        return Frame(image, sequence, stamp_ns)
+        captured_ns, stamped = self._stamps.capture_time(piped.pts_ns, piped.arrived_ns, held_up=piped.held_up)
+        return Frame(piped.image, sequence, captured_ns, "stream" if stamped else "host")
 
     def _last_words(self) -> str:
         lines = self._child.lines
@@ -96,10 +109,10 @@ class GstGrabber:
         said = self._last_words()
         if not self._delivered:
             return SourceError(
-                f"{self._description}: no frame {self._timeout_ms} ms after the start{said}; {remedy} open timeout"
+                f"{self._description}: no frame {self._timeout_ms:g} ms after the start{said}; {remedy} open timeout"
             )
         return SourceLostError(
-            f"{self._description}: no frame for {self._timeout_ms} ms, after {self._delivered} frames{said}; "
+            f"{self._description}: no frame for {self._timeout_ms:g} ms, after {self._delivered} frames{said}; "
             f"{remedy} read timeout"
         )
 

@@ -132,7 +132,9 @@ def find_matches(pattern: str) -> _Found:
 
 
 def _images(paths: Sequence[Path] | Iterator[Path]) -> list[Path]:
-    return sorted((p for p in paths if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()), key=natural_order)
+    # A link that leads nowhere is among them, so that reading it says so.
+    images = (p for p in paths if p.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted((p for p in images if p.is_file() or (p.is_symlink() and not p.exists())), key=natural_order)
 
 
 def natural_order(path: Path) -> tuple[list[int | str], str]:

@@ -124,11 +124,11 @@ def _kind_of_path(text: str) -> SourceKind:
                 error if redact(text) == text else None  # its text has the whole name
             )
         raise SourceError(f"source {redact(text)!r}: cannot be read: {error.strerror}") from None
-    if stat.S_ISDIR(mode) or path.suffix.lower() in IMAGE_SUFFIXES:
+    if stat.S_ISDIR(mode):
         return IMAGES
     if not stat.S_ISREG(mode):
         raise SourceError(f"{text}: not a regular file (a pipe, socket or device); expected {SOURCES_HELP}")
-    return VIDEO
+    return IMAGES if path.suffix.lower() in IMAGE_SUFFIXES else VIDEO
 
 
 def _text(uri: object) -> str:

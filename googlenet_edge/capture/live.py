@@ -16,6 +16,7 @@ from dataclasses import replace
 from types import TracebackType
 
 from googlenet_edge.capture.live_reader import Grabber, Handover, LiveConfig, OpenGrabber, Reader
+from googlenet_edge.capture.options import titled
 from googlenet_edge.capture.recovery import Recovery
 from googlenet_edge.errors import SourceError, SourceLostError
 from googlenet_edge.types import Clock, Frame, Outages
@@ -62,7 +63,8 @@ class LiveSource:
         self._open_grabber = open_grabber
         self._interrupt = interrupt
         self._clock = clock
-        recovery = Recovery(config.reconnect, description=description, clock=clock)
+        self._title = titled(config.name, description)
+        recovery = Recovery(config.reconnect, description=description, clock=clock, name=config.name)
         self._shared = Handover(config, recovery)
         self._closed = False  # this and the next two are guarded by the handover's lock
         self._blocked: list[Reader] = []
@@ -82,8 +84,9 @@ class LiveSource:
 
     @property
     def fps(self) -> float | None:
-        """Frames per second that it was asked for, or that are its own; None where neither is known."""
-        return self._shared.config.fps
+        """Frames per second that it says it delivers, or else that it was asked for; None where neither is known."""
+        with self._shared.changed:
+            return self._shared.fps
 
     @property
     def dropped(self) -> int:
@@ -138,7 +141,7 @@ class LiveSource:
             reader.thread.join(max(0.0, limit - time.monotonic()))
             if reader.thread.is_alive():
                 _logger.warning(
-                    "%s: still blocked in %s after closing; its thread is left behind", self.description, reader.doing
+                    "%s: still blocked in %s after closing; its thread is left behind", self._title, reader.doing
                 )
 
     # On the caller's thread.
@@ -168,7 +171,9 @@ class LiveSource:
                     shared.changed.notify_all()  # the reader may be waiting for room
                     # A finite source was read ahead: its frame is as old as its place in the pipeline, not in our
                     # buffer.
-                    return frame if shared.live else replace(frame, captured_ns=self._clock())
+                    if shared.live:
+                        return frame
+                    return replace(frame, captured_ns=self._clock(), stamp_source="host")
                 if shared.error is not None:
                     raise shared.error
                 if self._closed or shared.ended:
@@ -208,7 +213,7 @@ class LiveSource:
         reader.stop.set()
         self._blocked = [r for r in (*self._blocked, reader) if r.thread.is_alive()]
         number = len(self._blocked)
-        left = f"{self.description}: still blocked in {reader.doing}; its thread is left behind, {number} so far"
+        left = f"{self._title}: still blocked in {reader.doing}; its thread is left behind, {number} so far"
         # Where it blocks in freeing what it lost, the loss is noted already; if that was final, or the end, it is over.
         message, delay_s = None, reader.delay_s
         if reader.doing == "releasing" and delay_s is None:
@@ -238,6 +243,6 @@ class LiveSource:
                 f"and reachable, or allow more time with a longer open timeout"
             )
         return SourceLostError(
-            f"{self.description}: no frame for {config.read_ms:g} ms; "
+            f"{self.description}: no frame for {self._shared.read_ms:g} ms; "
             f"check the camera and its cable or network, or allow more time with a longer read timeout"
         )

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from googlenet_edge.capture.options import longest_wait_ms
 from googlenet_edge.capture.reconnect import NEVER, Reconnect
 from googlenet_edge.capture.recovery import Recovery
 from googlenet_edge.errors import SourceError
@@ -36,6 +37,10 @@ class Grabber(Protocol):
     def live(self) -> bool:
         """Frames arrive whether or not they are taken."""
 
+    @property
+    def fps(self) -> float | None:
+        """Frames per second that it says it delivers, at most 1000; None where it says none."""
+
     def grab(self, sequence: int) -> Frame | None:
         """Block until the next frame and return it, stamped, with this number; None at the end of a finite source.
 
@@ -59,12 +64,16 @@ class LiveConfig:
     open_ms: float
     """How long opening may take."""
     read_ms: float
-    """How long the next frame may take."""
+    """How long the next frame may take; at a rate below one frame in that time, it is two frame periods."""
+    more_read_ms: float = 0
+    """How much more time the grabber needs to say what was wrong."""
     every_frame: bool = False
     """Hand out all frames in order, instead of the newest one."""
     reconnect: Reconnect = NEVER
     fps: float | None = None
-    """Frames per second that it is expected to deliver, where that is known."""
+    """Frames per second that it is expected to deliver, as long as it does not say itself; None where not known."""
+    name: str | None = None
+    """What its user calls it."""
 
 
 class Handover:
@@ -73,6 +82,8 @@ class Handover:
     def __init__(self, config: LiveConfig, recovery: Recovery) -> None:
         self.config = config
         self.recovery = recovery
+        self.fps = config.fps
+        """Frames per second that it delivers, as far as is known; None where it is not."""
         self.changed = threading.Condition()
         self.frames: deque[Frame] = deque()
         self.dropped = 0
@@ -82,6 +93,11 @@ class Handover:
         """None until the source was open for the first time."""
         self.ended = False
         self.error: BaseException | None = None
+
+    @property
+    def read_ms(self) -> float:
+        """How long the next frame may take at this rate."""
+        return longest_wait_ms(self.config.read_ms, self.fps) + self.config.more_read_ms
 
     def lose(self, error: SourceError) -> tuple[float, str | None]:
         """Note a loss, and return the seconds until the source is opened again and what to log. Call it with the lock.
@@ -178,16 +194,17 @@ class Reader:
 
     def _allow(self, what: str) -> None:
         """Note what is being done from now on, and by when it must be over. Call it with the lock."""
-        config = self._handover.config
-        limits_s = {"opening": config.open_ms / 1000, "reading": config.read_ms / 1000, "releasing": RELEASE_S}
-        self.doing, self.due = what, time.monotonic() + limits_s[what]
-        self._handover.changed.notify_all()
+        handover = self._handover
+        limits_ms = {"opening": handover.config.open_ms, "reading": handover.read_ms, "releasing": 1000 * RELEASE_S}
+        self.doing, self.due = what, time.monotonic() + limits_ms[what] / 1000
+        handover.changed.notify_all()
 
     def _opened(self, grabber: Grabber) -> bool:
         with self._handover.changed:
             if self.stop.is_set():
                 return False
             self._handover.live = grabber.live
+            self._handover.fps = grabber.fps or self._handover.config.fps
             self._allow("reading")
             return True
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 import googlenet_edge
 from googlenet_edge.capture.child import ChildEnded, ChildLate, ChildStopped, FrameProcess
-from googlenet_edge.capture.options import SourceOptions
+from googlenet_edge.capture.options import SourceOptions, titled
 from googlenet_edge.capture.reader.wire import HEADER_BYTES, MESSAGE, Header
 from googlenet_edge.capture.redact import redact
 from googlenet_edge.errors import MissingPackageError, SourceError, SourceLostError
@@ -59,7 +59,10 @@ class NetworkGrabber:
         self._asked = False
         self._connected = False
         self._expected: int | None = None
+        self._quarter_turns = 0
         self.live = True
+        self.fps: float | None = None
+        self._title = titled(options.name, self._description)
         if importlib.util.find_spec("av") is None:
             raise MissingPackageError("av", extra="cpu")
         try:
@@ -94,7 +97,7 @@ class NetworkGrabber:
         """End the process, and with it the connection."""
         self._child.release()
         if self._damaged:
-            _logger.info("%s: %d damaged pictures were left out", self._description, self._damaged)
+            _logger.info("%s: %d damaged pictures were left out", self._title, self._damaged)
 
     def _open(self) -> Frame | None:
         """Return the first frame, with which the stream counts as open."""
@@ -131,10 +134,11 @@ class NetworkGrabber:
         self._child.fill(rows.data.cast("B"))
         self._asked = False
         if header.damaged and not self._damaged:
-            _logger.warning("%s: a damaged picture was left out; others are counted", self._description)
+            _logger.warning("%s: a damaged picture was left out; others are counted", self._title)
         self._damaged += header.damaged
         self._delivered += 1
-        image = np.ascontiguousarray(rows[:, : 3 * header.width_px]).reshape(header.height_px, header.width_px, 3)
+        image = rows[:, : 3 * header.width_px].reshape(header.height_px, header.width_px, 3)
+        image = np.ascontiguousarray(np.rot90(image, self._quarter_turns))
         # By our own clock, which is another one in tests only.
         captured_ns = self._clock() - (time.monotonic_ns() - header.captured_ns)
         stamp_source: StampSource = "stream" if header.stamped_by_stream else "host"
@@ -153,6 +157,8 @@ class NetworkGrabber:
             self.live = bool(message["live"])
             expected = message["expected"]
             self._expected = expected if isinstance(expected, int) else None
+            turns = message.get("quarter_turns", 0)
+            self._quarter_turns = turns if isinstance(turns, int) else 0
             _logger.debug("%s: %s video", self._description, message["codec"])
         elif event == "failed":
             raise SourceError(f"{self._description}: {reason}")

@@ -120,14 +120,14 @@ def open_path(text: str, kind: SourceKind, options: SourceOptions, clock: Clock)
 
 
 def _config(options: SourceOptions, *, more_open_ms: float = 0, more_read_ms: float = 0) -> LiveConfig:
-    # At a wanted rate below one frame per read timeout, waiting longer is no fault.
-    between_ms = 2000 / options.asked_fps if options.asked_fps else 0
     return LiveConfig(
         open_ms=options.open_timeout_ms + more_open_ms,
-        read_ms=max(options.read_timeout_ms, between_ms) + more_read_ms,
+        read_ms=options.read_timeout_ms,
+        more_read_ms=more_read_ms,
         every_frame=options.every_frame,
         reconnect=options.reconnect,
         fps=options.asked_fps,
+        name=options.name,
     )
 
 

@@ -9,11 +9,12 @@ from typing import Literal
 from googlenet_edge.capture.reconnect import NEVER, Reconnect
 from googlenet_edge.errors import InputError
 
-__all__ = ["DEFAULT_OPTIONS", "LONGEST_TIMEOUT_MS", "SourceOptions"]
+__all__ = ["DEFAULT_OPTIONS", "HIGHEST_FPS", "LONGEST_TIMEOUT_MS", "SourceOptions", "longest_wait_ms", "titled"]
 
 LONGEST_TIMEOUT_MS = 3_600_000
+HIGHEST_FPS = 1000.0
 _LARGEST_SIDE_PX = 16_384
-_LOWEST_FPS, _HIGHEST_FPS = 0.001, 1000.0
+_LOWEST_FPS = 0.001
 _LONGEST_LATENCY_MS = 60_000
 _FEWEST_BUFFERS, _MOST_BUFFERS = 2, 32
 
@@ -50,6 +51,8 @@ class SourceOptions:
     """How long a network stream may wait for packets that come late or in the wrong order."""
     reconnect: Reconnect = NEVER
     """When a live source that was lost is opened again."""
+    name: str | None = None
+    """What its user calls it, such as "door"; log lines begin with it."""
 
     def __post_init__(self) -> None:
         for name in ("open_timeout_ms", "read_timeout_ms"):
@@ -63,9 +66,9 @@ class SourceOptions:
             raise InputError(f"size_px: got {size!r}, expected (width, height) in pixels, 1 to {_LARGEST_SIDE_PX} each")
         fps: object = self.fps
         if fps not in (None, "native") and (
-            isinstance(fps, bool) or not isinstance(fps, (int, float)) or not _LOWEST_FPS <= fps <= _HIGHEST_FPS
+            isinstance(fps, bool) or not isinstance(fps, (int, float)) or not _LOWEST_FPS <= fps <= HIGHEST_FPS
         ):
-            raise InputError(f"fps: got {fps!r}, expected a number, {_LOWEST_FPS:g} to {_HIGHEST_FPS:g}, or 'native'")
+            raise InputError(f"fps: got {fps!r}, expected a number, {_LOWEST_FPS:g} to {HIGHEST_FPS:g}, or 'native'")
         code: object = self.fourcc
         if code is not None and not (isinstance(code, str) and re.fullmatch(r"[ -~]{4}", code)):
             raise InputError(f"fourcc: got {code!r}, expected four ASCII characters such as 'MJPG'")
@@ -82,6 +85,9 @@ class SourceOptions:
         policy: object = self.reconnect
         if not isinstance(policy, Reconnect):
             raise InputError(f"reconnect: got {policy!r}, expected a Reconnect, such as Reconnect(attempts=5)")
+        called: object = self.name
+        if called is not None and not (isinstance(called, str) and called and called.isprintable()):
+            raise InputError(f"name: got {called!r}, expected a text in one line, or None")
 
     @property
     def asked_fps(self) -> float | None:
@@ -91,6 +97,16 @@ class SourceOptions:
 
 def _is_whole(value: object, largest: int, smallest: int = 1) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and smallest <= value <= largest
+
+
+def longest_wait_ms(read_timeout_ms: float, fps: float | None) -> float:
+    """Return how long the next frame of a live source may take: at a rate below one per timeout, two frame periods."""
+    return max(read_timeout_ms, min(2000 / fps, LONGEST_TIMEOUT_MS) if fps else 0)
+
+
+def titled(name: str | None, description: str) -> str:
+    """Return what log lines say of a source at first: the name that its user gave it, if any, and its address."""
+    return description if name is None else f"{name}: {description}"
 
 
 DEFAULT_OPTIONS = SourceOptions()

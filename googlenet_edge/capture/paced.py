@@ -23,6 +23,8 @@ class PacedGrabber:
     """
 
     live = True
+    fps: float | None = None
+    """It has been told to whoever reads it."""
 
     def __init__(
         self, source: Source, *, step_ns: Callable[[], int] | None, stop: threading.Event, clock: Clock

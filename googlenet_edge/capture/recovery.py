@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from googlenet_edge.capture.options import titled
 from googlenet_edge.capture.reconnect import Backoff, Reconnect
 from googlenet_edge.errors import SourceError, SourceLostError
 from googlenet_edge.types import Clock, Outages
@@ -26,10 +27,17 @@ class Recovery:
     """
 
     def __init__(
-        self, policy: Reconnect, *, description: str, clock: Clock, draw: Callable[[], float] = random.random
+        self,
+        policy: Reconnect,
+        *,
+        description: str,
+        clock: Clock,
+        name: str | None = None,
+        draw: Callable[[], float] = random.random,
     ) -> None:
         self._policy = policy
         self._description = description
+        self._title = titled(name, description)
         self._clock = clock
         self._backoff = Backoff(policy, draw)
         self._lost = self._reconnected = self._attempts = 0
@@ -74,7 +82,7 @@ class Recovery:
         if begins:
             what = "lost" if frames else "not there yet"
             often = f" ({self._quick_losses + 1} times in a row soon after it came back)" if self._quick_losses else ""
-            message = f"{self._description}: {what}{often}: {self._reason(error)}; opening it again in {delay_s:.1f} s"
+            message = f"{self._title}: {what}{often}: {self._reason(error)}; opening it again in {delay_s:.1f} s"
             return delay_s, message if self._told else None
         if not _is_round(self._tried) or (self._tried < TOLD_AFTER and not self._told):
             return delay_s, None
@@ -82,7 +90,7 @@ class Recovery:
         failed = f"{self._tried} attempts to open it again failed, the last one"
         if self._tried == 1:
             failed = "the first attempt to open it again failed"
-        return delay_s, f"{self._description}: {failed}: {self._reason(error)}; the next one in {delay_s:.1f} s"
+        return delay_s, f"{self._title}: {failed}: {self._reason(error)}; the next one in {delay_s:.1f} s"
 
     def attempt(self) -> None:
         """Note that it is being opened again."""
@@ -100,7 +108,7 @@ class Recovery:
         self._reconnected += 1
         self._backoff.restart()
         tries = f"{self._tried} attempt{'s' if self._tried > 1 else ''}"
-        return f"{self._description}: back after {down_ns / 1e9:.1f} s, {tries}" if self._told else None
+        return f"{self._title}: back after {down_ns / 1e9:.1f} s, {tries}" if self._told else None
 
     def end(self) -> None:
         """Note that the source has ended: from now on, the time without it stands still."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from googlenet_edge.capture import v4l2_abi as abi
-from googlenet_edge.capture.options import SourceOptions
+from googlenet_edge.capture.options import SourceOptions, titled
 from googlenet_edge.capture.v4l2_device import call, open_node, rate_of, read_modes
 from googlenet_edge.capture.v4l2_modes import READABLE, Choice, Mode, choose, is_same_format
 from googlenet_edge.capture.v4l2_pictures import PictureLayout
@@ -121,12 +121,11 @@ class CameraStream:
         modes = read_modes(self._handle, options.size_px or current_px) or (
             Mode(abi.fourcc_name(now.pixelformat), None),
         )
-        fps = None if options.fps == "native" else options.fps
         choice = choose(
             modes,
             current=(abi.fourcc_name(now.pixelformat), current_px),
             size_px=options.size_px,
-            fps=fps,
+            fps=options.asked_fps,
             fourcc=options.fourcc,
         )
         offered = dict.fromkeys(mode.fourcc for mode in modes)
@@ -139,7 +138,7 @@ class CameraStream:
         if options.fourcc is not None and not is_same_format(choice.fourcc, options.fourcc):
             _logger.warning(
                 "%s: asked for %s, which it does not offer (it has %s); takes %s",
-                *(self._path, options.fourcc, ", ".join(offered), choice.fourcc),
+                *(titled(options.name, self._path), options.fourcc, ", ".join(offered), choice.fourcc),
             )
         return choice
 

@@ -105,7 +105,9 @@ class VideoFileSource:
             raise SourceError(f"{self.description}: OpenCV cannot open it: {error.err or error}") from error
         if not capture.isOpened():
             missing = missing_bytes(self._path)
-            reason = f"it is truncated ({missing:,} bytes are missing)" if missing else "unknown format, or damaged"
+            reason = "unknown format, no video in it, or damaged"
+            if missing:
+                reason = f"it is truncated ({missing:,} bytes are missing)"
             raise SourceError(
                 f"{self.description}: not a video that this OpenCV can read: {reason}; "
                 f"expected for example .mp4, .mkv, .avi or .webm, or an image: .jpg, .png, .bmp, .webp, .tiff"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from googlenet_edge.cli.run_sources import NamedSource, whose
@@ -33,7 +34,7 @@ _ARGUMENTS = {
 def share_options(
     wanted: Sequence[NamedSource], kinds: Sequence[SourceKind | None], options: SourceOptions
 ) -> tuple[list[SourceOptions], list[str]]:
-    """Return each source's options, and a line for each option that some of the sources do not have.
+    """Return each source's options, with its name, and a line for each option that some of the sources do not have.
 
     ``kinds`` are None for those that will fail to open, with their own message. Raises :class:`UsageError` for an
     option that no source has.
@@ -54,7 +55,8 @@ def share_options(
             for wish in (True, False)
         )
         notes.append(f"{text} applies to {with_it}; not to {without}")
-    return [options if kind is None else kind.cut(options) for kind in kinds], notes
+    shared = [options if kind is None else kind.cut(options) for kind in kinds]
+    return [replace(each, name=source.name) for source, each in zip(wanted, shared, strict=True)], notes
 
 
 class SourceSet:

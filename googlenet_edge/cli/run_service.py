@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["ServiceMonitor"]
 
 _STATUS_INTERVAL_NS = 5_000_000_000
+_SILENT_NS = 10_000_000_000
+"""A camera that is connected and has had no result for so long is worth a word."""
 
 
 class ServiceMonitor:
@@ -69,11 +71,31 @@ class ServiceMonitor:
             return
         connected = sum(status.connected for status in statuses)
         text = f"{connected} of {len(statuses)} cameras connected"
-        missing = [status.name for status in statuses if not status.connected and status.name]
-        if missing:
-            text += f" (not {', '.join(missing)})"
+        remarks = [remark for status in statuses if (remark := _remark(status, now_ns))]
+        if remarks:
+            text += f" ({'; '.join(remarks)})"
         if self._status_ns is not None:
             rate = (frames - self._status_frames) * 1e9 / (now_ns - self._status_ns)
             text += f", {rate:.1f} results/s"
         self._notifier.status(f"{text}, {frames} results")
         self._status_ns, self._status_frames = now_ns, frames
+
+
+def _remark(status: CameraStatus, now_ns: int) -> str:
+    """What is to be said of one camera: that it is away, and how long it has been silent; empty where all is well."""
+    last_ns = status.last_emitted_ns
+    said = []
+    if status.name:
+        said.append(status.name if status.connected else f"not {status.name}")
+    if last_ns is not None and (not status.connected or now_ns - last_ns >= _SILENT_NS):
+        said.append(f"no result for {_rough(now_ns - last_ns)}")
+    elif status.connected:
+        return ""
+    return ": ".join(said)
+
+
+def _rough(duration_ns: int) -> str:
+    seconds = duration_ns / 1e9
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"

@@ -14,6 +14,7 @@ import numpy as np
 
 from googlenet_edge.atomic import check_writable
 from googlenet_edge.errors import OutputError, UsageError
+from googlenet_edge.sinks.video_leftovers import hold, settle_leftovers, temporary_path
 from googlenet_edge.types import ImageArray
 
 __all__ = ["VideoFile", "VideoOptions", "codec_of"]
@@ -65,12 +66,13 @@ class VideoFile:
         self._first_path = Path(os.path.realpath(path))  # a link stays one, and what it leads to is replaced
         self._options = options
         self._kept = False
+        settle_leftovers(self._first_path)
         self._begin(self._first_path)
 
     def _begin(self, path: Path) -> None:
         self._path = path
-        # The container is chosen by the ending, which the temporary name must therefore keep.
-        self._temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+        self._temporary = temporary_path(path)
+        self._handle: int | None = None
         self._writer: cv2.VideoWriter | None = None
         self._size_px = (0, 0)
         self._first_ns = 0
@@ -133,8 +135,14 @@ class VideoFile:
                 raise
             raise OutputError(f"video: cannot write {self._path}: {error.strerror}") from error
         finally:
-            with contextlib.suppress(OSError):
-                self._temporary.unlink(missing_ok=True)
+            self._let_go()
+
+    def _let_go(self) -> None:
+        with contextlib.suppress(OSError):
+            self._temporary.unlink(missing_ok=True)
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
 
     def _next_path(self) -> Path:
         if not self._kept:
@@ -147,6 +155,10 @@ class VideoFile:
         height, width = image.shape[:2]
         self._size_px = (width + width % 2, height + height % 2)
         code = cv2.VideoWriter.fourcc(*self._codec)
+        try:
+            self._handle = hold(self._temporary)
+        except OSError as error:
+            raise OutputError(f"video: cannot write {self._path}: {error.strerror}") from error
         # FFmpeg by name: where OpenCV has none, another backend would take the call and write something else.
         writer = cv2.VideoWriter(os.fspath(self._temporary), cv2.CAP_FFMPEG, code, self._options.fps, self._size_px)
         if not writer.isOpened() and self._path.suffix.lower() == ".avi":
@@ -154,8 +166,7 @@ class VideoFile:
                 os.fspath(self._temporary), cv2.CAP_OPENCV_MJPEG, code, self._options.fps, self._size_px
             )
         if not writer.isOpened():
-            with contextlib.suppress(OSError):
-                self._temporary.unlink(missing_ok=True)
+            self._let_go()
             raise OutputError(
                 f"video: OpenCV {cv2.__version__} cannot encode {self._path} "
                 f"({self._size_px[0]}x{self._size_px[1]} at {self._options.fps:g} frames/s, codec {self._codec}); "

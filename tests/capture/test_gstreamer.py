@@ -112,7 +112,41 @@ def test_a_live_pipeline_hands_out_the_newest_frame(eventually: Eventually) -> N
         assert second.sequence >= 4
         assert first.captured_ns < second.captured_ns
         assert asked_ns - second.captured_ns < 2e9  # it did not wait in the pipe since the beginning
-        assert second.stamp_source == "host"
+        assert second.stamp_source == "stream"
+
+
+def test_a_frame_that_waited_in_the_pipe_is_as_old_as_it_is() -> None:
+    # Whoever takes them needs 0.1 s for each: so much the later than the camera made it is each one taken.
+    period_ns, work_s = 1_000_000_000 // 30, 0.1
+    live = "videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=30/1"
+    with open_source(f"gst: {live}", SourceOptions(every_frame=True)) as source:
+        frames = iter(source)
+        stamps, ages_ns = [], []
+        for _ in range(20):
+            frame = next(frames)
+            stamps.append(frame.captured_ns)
+            ages_ns.append(time.monotonic_ns() - frame.captured_ns)
+            time.sleep(work_s)  # the inference
+        assert source.dropped == 0
+        assert frame.stamp_source == "stream"
+        assert source.fps == 30  # type: ignore[attr-defined]
+    # One that came through quicker than those before it brings the later ones forward, never back.
+    assert max(np.diff(stamps)) <= period_ns + 1000
+    assert ages_ns[-1] - ages_ns[0] >= 19 * (work_s * 1e9 - period_ns) * 0.99
+
+
+def test_files_are_stamped_when_they_are_taken() -> None:
+    with open_source("gst: videotestsrc num-buffers=3 ! video/x-raw,width=64,height=48") as source:
+        for frame in source:
+            assert frame.stamp_source == "host"
+            assert time.monotonic_ns() - frame.captured_ns < 10**9
+
+
+def test_a_slow_pipeline_is_given_the_time_of_its_own_rate() -> None:
+    slow = "videotestsrc is-live=true ! video/x-raw,width=64,height=48,framerate=2/5"
+    options = SourceOptions(read_timeout_ms=100)
+    with open_source(f"gst: {slow}", options) as source:
+        assert [frame.sequence for frame, _ in zip(source, range(2), strict=False)] == [0, 1]
 
 
 def test_a_change_of_size_in_mid_stream_is_followed(tmp_path: Path) -> None:

@@ -97,29 +97,53 @@ def test_only_files_and_test_pictures_wait(text: str, endless: bool) -> None:
     assert is_endless(split_pipeline(text)) is endless
 
 
-def packet(kind: int, body: bytes, *, length: int | None = None) -> bytes:
+def packet(kind: int, body: bytes, *, length: int | None = None, pts_ns: int = 0) -> bytes:
     size = len(body) if length is None else length
-    return (b"\1\0\1\0" + kind.to_bytes(2, "big") + size.to_bytes(4, "big")).ljust(HEADER_BYTES, b"\0") + body
+    header = b"\1\0\1\0" + kind.to_bytes(2, "big") + size.to_bytes(4, "big") + pts_ns.to_bytes(8, "big")
+    return header.ljust(HEADER_BYTES, b"\0") + body
 
 
-def reader(stream: bytes) -> FrameReader:
+def reader(stream: bytes, *, fresh: bool = True) -> FrameReader:
     source = io.BytesIO(stream)
-    return FrameReader(lambda memory: _fill(source, memory), description="gst: test", clock=lambda: 7)
+    waiting = iter([False] * 100 if fresh else [True] * 100)
+    return FrameReader(lambda memory: _fill(source, memory), waiting.__next__, description="gst: test", clock=lambda: 7)
 
 
 def _fill(source: io.BytesIO, memory: memoryview) -> None:
     assert source.readinto(memory) == len(memory)
 
 
-def caps(width: int, height: int, form: str = "BGR") -> bytes:
-    return packet(2, f"video/x-raw, format=(string){form}, width=(int){width}, height=(int){height}\0".encode())
+def caps(width: int, height: int, form: str = "BGR", rest: str = "") -> bytes:
+    text = f"video/x-raw, format=(string){form}, width=(int){width}, height=(int){height}{rest}\0"
+    return packet(2, text.encode())
 
 
 def test_frames_are_read_with_the_size_before_them() -> None:
     row = bytes([1, 2, 3, 0])
-    image, stamp_ns = reader(caps(1, 2) + packet(64, b"an event") + packet(1, row + row)).next_image()
-    assert image.tolist() == [[[1, 2, 3]], [[1, 2, 3]]]
-    assert stamp_ns == 7
+    frame = reader(caps(1, 2) + packet(64, b"an event") + packet(1, row + row, pts_ns=5)).next_frame()
+    assert frame.image.tolist() == [[[1, 2, 3]], [[1, 2, 3]]]
+    assert (frame.arrived_ns, frame.pts_ns, frame.held_up) == (7, 5, False)
+
+
+def test_a_frame_without_a_stamp_has_none_and_one_that_was_there_already_was_held_up() -> None:
+    stream = caps(1, 1) + packet(1, bytes(4), pts_ns=2**64 - 1)
+    frame = reader(stream, fresh=False).next_frame()
+    assert (frame.pts_ns, frame.held_up) == (None, True)
+
+
+@pytest.mark.parametrize(
+    ("rest", "fps"),
+    [
+        (", framerate=(fraction)30000/1001", 29.97),
+        (", framerate=(fraction)1/30", 1 / 30),
+        (", framerate=(fraction)0/1, max-framerate=(fraction)30/1", None),
+        ("", None),
+    ],
+)
+def test_the_rate_is_the_one_that_the_stream_says(rest: str, fps: float | None) -> None:
+    frames = reader(caps(1, 1, rest=rest) + packet(1, bytes(4)))
+    frames.next_frame()
+    assert frames.fps == (None if fps is None else pytest.approx(fps, rel=1e-4))
 
 
 @pytest.mark.parametrize(
@@ -136,4 +160,4 @@ def test_frames_are_read_with_the_size_before_them() -> None:
 )
 def test_what_is_no_stream_of_frames_is_one_clear_error(stream: bytes, message: str) -> None:
     with pytest.raises(SourceError, match=message):
-        reader(stream).next_image()
+        reader(stream).next_frame()

@@ -95,8 +95,8 @@ def test_skips_counts_and_names_what_is_damaged(
     with caplog.at_level(logging.WARNING), open_source(tmp_path) as source:
         frames = list(source)
     assert [(f.sequence, Path(f.name or "").stem) for f in frames] == [(0, "0good"), (1, "5good")]
-    assert source.skipped == 3  # type: ignore[attr-defined]
-    for name in ("1cut", "2empty", "3text"):
+    assert source.skipped == 4  # type: ignore[attr-defined]
+    for name in ("1cut", "2empty", "3text", "4gone"):
         assert f"{name}{suffix}: " in caplog.text
 
 
@@ -132,6 +132,20 @@ def test_turns_an_image_upright_by_its_exif_orientation(tmp_path: Path) -> None:
     exif[0x0112] = 6  # the camera was held upright: turn right by 90 degrees
     Image.new("RGB", (40, 20), (200, 10, 10)).save(tmp_path / "a.jpg", exif=exif)
     assert read_image(tmp_path / "a.jpg").shape == (40, 20, 3)
+
+
+def test_a_link_that_leads_nowhere_is_skipped_by_name_and_a_pipe_is_not_waited_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_image(tmp_path / "a.jpg")
+    (tmp_path / "b.jpg").symlink_to(tmp_path / "gone.jpg")
+    (tmp_path / "c.jpg").symlink_to(tmp_path / "a.jpg")
+    (tmp_path / "d.jpg").mkdir()
+    os.mkfifo(tmp_path / "e.jpg")
+    with open_source(tmp_path) as source:
+        assert [Path(frame.name or "").name for frame in source] == ["a.jpg", "c.jpg"]
+    assert "skipped: " in caplog.text
+    assert "b.jpg: cannot be read: No such file or directory" in caplog.text
 
 
 def test_says_when_nothing_at_all_can_be_read(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from dataclasses import fields
 from pathlib import Path
 
@@ -52,6 +53,9 @@ def test_a_file_tells_its_kind_under_any_name(tmp_path: Path, monkeypatch: pytes
     assert kind_of(str(tmp_path)) == (IMAGES, str(tmp_path))
     with pytest.raises(SourceError, match="no such file or folder"):
         kind_of("none.mp4")
+    os.mkfifo("pipe.jpg")  # opening it would wait for whoever writes to it
+    with pytest.raises(SourceError, match="not a regular file"):
+        kind_of("pipe.jpg")
 
 
 def test_what_a_kind_does_not_have_is_cut_and_the_rest_is_left() -> None:

@@ -23,6 +23,7 @@ class Script:
 
     def __init__(self, *, live: bool = True) -> None:
         self.live = live
+        self.fps: float | None = None
         self.frames: queue.Queue[int | Exception | None] = queue.Queue()
         self.asked = 0
         self.left_out = 0

@@ -65,6 +65,8 @@ class Camera:
 
 
 class Session:
+    fps: float | None = None
+
     def __init__(self, camera: Camera, steps: Sequence[Step], stop: threading.Event) -> None:
         self.live, self._camera, self._stop = camera.live, camera, stop
         self._steps = (each for step in steps for each in ([0] * step if isinstance(step, int) else [step]))

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import threading
@@ -32,6 +33,13 @@ PATIENT = SourceOptions(open_timeout_ms=30_000, read_timeout_ms=30_000)  # for a
 PATIENT_ALL = SourceOptions(open_timeout_ms=30_000, read_timeout_ms=30_000, every_frame=True)
 BOUNDED_S = 20.0
 """Far above every limit set here, far below a wait without one."""
+TURNS = {
+    0: (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30),
+    1: (0, 1 << 16, 0, -1 << 16, 0, 0, 120 << 16, 0, 1 << 30),
+    2: (-1 << 16, 0, 0, 0, -1 << 16, 0, 160 << 16, 120 << 16, 1 << 30),
+    3: (0, -1 << 16, 0, 1 << 16, 0, 0, 0, 160 << 16, 1 << 30),
+}
+"""Display matrices of MP4, by quarter turns to the right."""
 MakeVideo = Callable[..., Path]
 Eventually = Callable[[Callable[[], bool]], None]
 
@@ -253,6 +261,30 @@ def test_a_video_over_http_is_read_like_a_file(http_camera: Any, make_video: Mak
         frames = list(source)
     assert [round(float(f.image.mean()) / 8) for f in frames] == list(range(30))
     assert (source.live, source.dropped) == (False, 0)
+
+
+@pytest.mark.parametrize(("turn", "matrix"), TURNS.items())
+def test_a_recording_of_a_phone_is_turned_upright_as_a_file_is(
+    http_camera: Any, make_video: MakeVideo, tmp_path: Path, turn: int, matrix: tuple[int, ...]
+) -> None:
+    image = np.zeros((120, 160, 3), np.uint8)
+    image[:60, :80], image[:60, 80:], image[60:, :80] = (0, 0, 250), (0, 250, 0), (250, 0, 0)
+    path = tmp_path / "phone.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), 10, (160, 120))
+    writer.write(image)
+    writer.release()
+    data = bytearray(path.read_bytes())
+    place = data.index(b"tkhd") + 44  # ISO 14496-12, 8.3.2
+    data[place : place + 36] = struct.pack(">9i", *matrix)
+    path.write_bytes(data)
+    http_camera.files["/phone.mp4"] = bytes(data)
+    expected = np.rot90(image, -turn).astype(int)
+    for uri in (path, http_camera.uri("/phone.mp4")):
+        with open_source(uri, PATIENT) as source:
+            (frame,) = source
+        assert frame.image.shape == expected.shape
+        assert frame.image.flags.c_contiguous
+        assert np.abs(frame.image[8::16, 8::16].astype(int) - expected[8::16, 8::16]).max() < 24
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def test_says_what_is_wrong_with_a_file(tmp_path: Path, capfd: pytest.CaptureFix
     with pytest.raises(SourceError, match="the file is empty"):
         open_source(path)
     path.write_text("WEBVTT\n" * 100)
-    with pytest.raises(SourceError, match="not a video that this OpenCV can read: unknown format, or damaged"):
+    with pytest.raises(SourceError, match="this OpenCV can read: unknown format, no video in it, or damaged"):
         open_source(path)
     path.unlink()
     os.mkfifo(path)

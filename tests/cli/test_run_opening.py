@@ -66,15 +66,15 @@ def test_looking_at_a_camera_does_not_open_it(silent_server: socket.socket) -> N
             silent_server.accept()
 
 
-def test_each_source_gets_the_options_that_its_kind_has() -> None:
+def test_each_source_gets_its_name_and_the_options_that_its_kind_has() -> None:
     wanted = [NamedSource("usb", "0"), NamedSource("yard", "rtsp://h/x"), NamedSource("clip", "a.mp4")]
     options = SourceOptions(size_px=(640, 480), fps="native", buffers=2, transport="udp", open_timeout_ms=7)
     each, notes = share_options(wanted, [CAMERA, RTSP, VIDEO], options)
     base = SourceOptions(open_timeout_ms=7)
     assert each == [
-        replace(base, size_px=(640, 480), buffers=2),
-        replace(base, transport="udp"),
-        replace(base, fps="native"),
+        replace(base, size_px=(640, 480), buffers=2, name="usb"),
+        replace(base, transport="udp", name="yard"),
+        replace(base, fps="native", name="clip"),
     ]
     assert notes == [
         "--size applies to usb; not to yard, clip",
@@ -86,7 +86,9 @@ def test_each_source_gets_the_options_that_its_kind_has() -> None:
 
 def test_nothing_is_said_of_options_that_all_sources_have() -> None:
     wanted = [NamedSource("a", "0"), NamedSource("b", "demo:")]
-    assert share_options(wanted, [CAMERA, DEMO], SourceOptions(fps=5)) == ([SourceOptions(fps=5)] * 2, [])
+    each, notes = share_options(wanted, [CAMERA, DEMO], SourceOptions(fps=5))
+    assert each == [SourceOptions(fps=5, name="a"), SourceOptions(fps=5, name="b")]
+    assert notes == []
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -45,9 +45,10 @@ def tick(manager: socket.socket) -> Iterator[Callable[..., list[str]]]:
     with Notifier(manager.getsockname()) as notifier:
         monitor = ServiceMonitor(notifier, watchdog_s=1.0, clock=clock)
 
-        def call(*cameras: tuple[str, int, bool], at_ms: int) -> list[str]:
+        def call(*cameras: tuple[str | None, int, bool], at_ms: int, last_ms: Sequence[int | None] = ()) -> list[str]:
             clock.now_ns = at_ms * MS
-            monitor.tick([CameraStatus(name, frames, connected, None) for name, frames, connected in cameras])
+            stamps = [None if last is None else last * MS for last in last_ms] or [None] * len(cameras)
+            monitor.tick([CameraStatus(*camera, stamp) for camera, stamp in zip(cameras, stamps, strict=True)])
             return messages(manager)
 
         yield call
@@ -75,6 +76,29 @@ def test_the_status_says_the_rate_since_the_last_one(tick: Callable[..., list[st
     assert "STATUS=2 of 2 cameras connected, 20.0 results/s, 120 results" in tick(
         ("a", 60, True), ("b", 60, True), at_ms=5000
     )
+
+
+@pytest.mark.parametrize(
+    ("last_ms", "remarks"),
+    [
+        ((9000, 9500), " (not b: no result for 0 s)"),
+        ((0, 0), " (a: no result for 10 s; not b: no result for 10 s)"),
+        ((9999, -170_000), " (not b: no result for 3 min)"),
+        ((9999, -36_000_000), " (not b: no result for 10 h)"),
+        ((None, None), " (not b)"),
+    ],
+)
+def test_the_status_names_the_cameras_that_are_away_or_silent_and_since_when(
+    tick: Callable[..., list[str]], last_ms: Sequence[int | None], remarks: str
+) -> None:
+    said = tick(("a", 5, True), ("b", 5, False), at_ms=10_000, last_ms=last_ms)
+    assert said[-1] == f"STATUS=1 of 2 cameras connected{remarks}, 10 results"
+
+
+def test_an_only_camera_that_is_silent_needs_no_name(tick: Callable[..., list[str]]) -> None:
+    said = tick((None, 5, True), at_ms=42_000, last_ms=[0])
+    assert said[-1] == "STATUS=1 of 1 cameras connected (no result for 42 s), 5 results"
+    assert tick((None, 5, True), at_ms=50_000, last_ms=[49_000])[-1].startswith("STATUS=1 of 1 cameras connected, ")
 
 
 def test_without_systemd_it_still_does_what_is_due_at_each_tick() -> None:

@@ -103,6 +103,7 @@ class _Camera:
     """A camera with a picture that changes, endless or for so many frames."""
 
     live = True
+    fps: float | None = None
 
     def __init__(self, clock: Clock = time.monotonic_ns, frames: int | None = None) -> None:
         self.taken = 0

@@ -1,7 +1,10 @@
-"""An RTSP server of numbered H.264 on 127.0.0.1: a process of /usr/bin/python3, which alone has Debian's PyGObject.
+"""An RTSP server of numbered video on 127.0.0.1: a process of /usr/bin/python3, which alone has Debian's PyGObject.
 
-Usage: rtsp_server.py CAMERA EPOCH_NS FPS WIDTH HEIGHT PORT (0 for any). Prints the port, then the answer to each line
-of standard input, at whose end it ends; the lines are those of mjpeg_server.py, without garbage, trickle and first.
+Usage: rtsp_server.py CAMERA EPOCH_NS FPS WIDTH HEIGHT PORT (0 for any) h264|h265. Prints the port, then the answer to
+each line of standard input, at whose end it ends; the lines are those of mjpeg_server.py, without garbage, trickle and
+first, and with
+
+    last         answers the number of the newest picture that was sent to anyone
 """
 
 from __future__ import annotations
@@ -26,9 +29,13 @@ from tests.streams.numbered import Number, Schedule, luma  # noqa: E402 - the pa
 # is understood; a key frame a second, as cameras have it.
 LAUNCH = (
     "( appsrc name=pictures is-live=true format=time do-timestamp=true ! videoconvert ! "
-    "x264enc tune=zerolatency speed-preset=ultrafast key-int-max={keys} bitrate=4000 threads=1 ! "
-    "rtph264pay name=pay0 config-interval=-1 )"
+    "{encoder} tune=zerolatency speed-preset=ultrafast key-int-max={keys} bitrate=4000 {threads} ! "
+    "rtp{codec}pay name=pay0 config-interval=-1 )"
 )
+ENCODERS = {
+    "h264": {"encoder": "x264enc", "threads": "threads=1"},
+    "h265": {"encoder": "x265enc", "threads": 'option-string="pools=1:frame-threads=1:log-level=none"'},
+}
 
 
 class Camera:
@@ -37,6 +44,8 @@ class Camera:
     def __init__(self, camera: int, schedule: Schedule, size: tuple[int, int]) -> None:
         self.camera, self.schedule, self.size = camera, schedule, size
         self.frozen = False
+        self.last = -1
+        self.sending = threading.Lock()
         self.skipped: list[int] = []
         self.pipelines: list[Any] = []
 
@@ -57,8 +66,6 @@ class Camera:
             if before is not None:
                 self.skipped += range(before + 1, number)
             before = number
-            if self.frozen:
-                continue
             if size != self.size:
                 size = self.size
                 for pipeline in list(self.pipelines):
@@ -66,10 +73,12 @@ class Camera:
             width, height = size
             content = luma(Number(self.camera, number, time.monotonic_ns()), width, height)
             content += b"\x80" * (2 * (width // 2) * (height // 2))
-            for pipeline in list(self.pipelines):
-                # Before it plays, it has no time to stamp by, and a wrong stamp holds up all that follows.
-                if pipeline.get_state(0).state == Gst.State.PLAYING:
-                    pipeline.emit("push-buffer", Gst.Buffer.new_wrapped(content))
+            with self.sending:
+                for pipeline in [] if self.frozen else list(self.pipelines):
+                    # Before it plays, it has no time to stamp by, and a wrong stamp holds up all that follows.
+                    if pipeline.get_state(0).state == Gst.State.PLAYING:
+                        pipeline.emit("push-buffer", Gst.Buffer.new_wrapped(content))
+                        self.last = number
 
     def _caps(self) -> Any:
         width, height = self.size
@@ -83,7 +92,10 @@ def obey(camera: Camera, server: Any, line: str) -> str:
     if word == "size":
         camera.size = (int(arguments[0]), int(arguments[1]))
     elif word in ("freeze", "go"):
-        camera.frozen = word == "freeze"
+        with camera.sending:
+            camera.frozen = word == "freeze"
+    elif word == "last":
+        return str(camera.last)
     elif word == "hang":
         GLib.idle_add(
             lambda: server.client_filter(lambda _server, _client: GstRtspServer.RTSPFilterResult.REMOVE) and 0
@@ -97,14 +109,14 @@ def obey(camera: Camera, server: Any, line: str) -> str:
 
 def main() -> None:
     """Serve until standard input ends."""
-    camera_id, epoch_ns, fps, width, height, port = sys.argv[1:]
+    camera_id, epoch_ns, fps, width, height, port, codec = sys.argv[1:]
     Gst.init(None)
     camera = Camera(int(camera_id), Schedule(int(epoch_ns), float(fps)), (int(width), int(height)))
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service(port)
     factory = GstRtspServer.RTSPMediaFactory()
-    factory.set_launch(LAUNCH.format(keys=round(float(fps))))
+    factory.set_launch(LAUNCH.format(keys=round(float(fps)), codec=codec, **ENCODERS[codec]))
     factory.set_shared(True)
     factory.connect("media-configure", camera.add)
     server.get_mount_points().add_factory("/cam", factory)

@@ -27,6 +27,8 @@ class StreamServer:
     fps: float = 30.0
     size: tuple[int, int] = (640, 360)
     port: int = 0
+    codec: Literal["h264", "h265"] = "h264"
+    """Of RTSP."""
     epoch_ns: int = field(default_factory=time.monotonic_ns)
     process: subprocess.Popen[str] | None = None
     _skipped: set[int] = field(default_factory=set)
@@ -35,7 +37,8 @@ class StreamServer:
     def start(self) -> StreamServer:
         """Start the process, on the port that it had, and wait until it listens."""
         interpreter = SYSTEM_PYTHON if self.kind == "rtsp" else sys.executable
-        arguments = [self.camera, self.epoch_ns, self.fps, *self.size, self.port]
+        arguments: list[object] = [self.camera, self.epoch_ns, self.fps, *self.size, self.port]
+        arguments += [self.codec] if self.kind == "rtsp" else []
         self.process = subprocess.Popen(
             [interpreter, HERE / f"{self.kind}_server.py", *map(str, arguments)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
@@ -137,3 +140,12 @@ def why_no_rtsp() -> str | None:
     if done.returncode:
         return f"no RTSP server (apt install python3-gi gir1.2-gst-rtsp-server-1.0): {done.stderr[-200:]}"
     return None
+
+
+def has_element(name: str) -> bool:
+    """Whether GStreamer has this element."""
+    try:
+        done = subprocess.run(["gst-inspect-1.0", "--exists", name], timeout=START_S, check=False)
+    except OSError:
+        return False
+    return done.returncode == 0

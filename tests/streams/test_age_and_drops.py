@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -12,16 +13,21 @@ import pytest
 from googlenet_edge.capture import SourceOptions, open_source
 from googlenet_edge.runtime.classifier import Classifier
 from googlenet_edge.stream import StreamConfig, StreamReport, run_stream
-from tests.streams.servers import StreamServer
+from tests.streams.reading import read_number
+from tests.streams.servers import StreamServer, has_element
 from tests.streams.timed_backend import OneSlot, TwoSlots
 from tests.streams.watch import Seen, Watcher, show
 
 FPS = 30
 INFERENCE_S = 0.1
-FRAMES = 40
-WARMUP = 5
+FRAMES = 45
+WARMUP = 12
+"""Results without a claim: an RTSP server holds the first picture back while the client has not said PLAY, and the
+reader sees 25 pictures before it trusts itself to know when one is whole."""
 TRIES = 3
 """A busy machine may hold up a process for longer than was seen of the server: one run without that is enough."""
+SILENCE_S = 3.0
+"""How long a picture may take to come while none follows it."""
 PATIENT = SourceOptions(open_timeout_ms=30_000, read_timeout_ms=30_000)
 Serve = Callable[..., StreamServer]
 
@@ -62,7 +68,7 @@ def ages_are_bounded(seen: list[Seen], server: StreamServer) -> bool:
     feeder, and the loop). Return whether the oldest frame keeps the bound; the median must, whatever the machine does.
     """
     period_ns, inference_ns = server.period_s * 1e9, INFERENCE_S * 1e9
-    seen = seen[WARMUP:]  # an RTSP server holds the first picture back while the client has not said PLAY
+    seen = seen[WARMUP:]
     late_ns = [s.number.made_ns - server.epoch_ns - s.number.number * period_ns for s in seen if s.number is not None]
     allowance_ns = 10e6 + 4 * max(late_ns)
     bound_ns = 2 * period_ns + inference_ns
@@ -74,9 +80,9 @@ def ages_are_bounded(seen: list[Seen], server: StreamServer) -> bool:
         f"bound {bound_ns / 1e6:.0f} + {allowance_ns / 1e6:.0f} for a busy machine"
     )
     assert ages_ns[len(seen) // 2] < bound_ns
-    # Since it was made: an encoder, the network and a decoder, which may hold one picture back, come before capture.
-    assert true_ages_ns[len(seen) // 2] < bound_ns + 2 * period_ns
-    return ages_ns[-1] < bound_ns + allowance_ns and true_ages_ns[-1] < bound_ns + allowance_ns + 2 * period_ns
+    # Since it was made, with the encoder and the quickest way through the network.
+    assert true_ages_ns[len(seen) // 2] < bound_ns
+    return ages_ns[-1] < bound_ns + allowance_ns and true_ages_ns[-1] < bound_ns + allowance_ns
 
 
 def check_drops(seen: list[Seen], server: StreamServer, report: StreamReport, due: int) -> None:
@@ -104,3 +110,29 @@ def check_drops(seen: list[Seen], server: StreamServer, report: StreamReport, du
     assert between > FRAMES  # 30 frames a second against fewer than 10
     assert 0 <= after <= due - numbers[-1]
     assert camera.frames + camera.dropped + camera.unfinished == camera.offered
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_a_picture_over_rtsp_does_not_wait_for_the_next_one(codec: str, serve: Serve) -> None:
+    """The last one before the camera stops comes too."""
+    if codec == "h265" and not has_element("x265enc"):
+        pytest.skip("no x265enc (apt install gstreamer1.0-plugins-bad)")
+    server = serve("rtsp", fps=FPS, size=(320, 180), codec=codec)
+    seen = -1
+    with open_source(server.uri, PATIENT) as source:
+        frames = iter(source)
+        for _ in range(TRIES):  # one in a thousand ends with a packet of full size, and waits
+            for _ in range(2 * FPS):
+                seen = read_number(next(frames).image).number
+            server.tell("freeze")
+            last = int(server.tell("last"))
+            timer = threading.Timer(SILENCE_S, server.tell, ["go"])
+            timer.start()
+            while seen < last:
+                seen = read_number(next(frames).image).number
+            timer.cancel()
+            timer.join()
+            if seen == last:
+                break
+            server.tell("go")
+    assert seen == last

@@ -29,9 +29,9 @@ Serve = Callable[..., StreamServer]
 
 
 @contextmanager
-def running(server: StreamServer, bundle: Path, options: SourceOptions = OPTIONS) -> Iterator[tuple[Run, Watcher]]:
+def running(uri: str, bundle: Path, options: SourceOptions = OPTIONS) -> Iterator[tuple[Run, Watcher]]:
     watcher = Watcher()
-    with Classifier(bundle, threads=1) as classifier, open_source(server.uri, options) as source:
+    with Classifier(bundle, threads=1) as classifier, open_source(uri, options) as source:
         config = StreamConfig(warmup_frames=0)
         with Run(lambda stop: run_stream(source, classifier, [watcher], config, stop=stop)) as run:
             watcher.wait_for_frames(10)
@@ -53,7 +53,7 @@ def check_order(seen: list[Seen], server: StreamServer) -> None:
 @KINDS
 def test_a_camera_that_is_away_for_five_seconds_comes_back(kind: str, serve: Serve, tiny_bundle: Path) -> None:
     server = serve(kind, fps=20)
-    with running(server, tiny_bundle) as (run, watcher):
+    with running(server.uri, tiny_bundle) as (run, watcher):
         server.kill()
         killed_ns = time.monotonic_ns()
         watcher.wait_for(lambda: watcher.lost_ns, "the loss")
@@ -82,7 +82,7 @@ def test_a_camera_that_is_away_for_five_seconds_comes_back(kind: str, serve: Ser
 @KINDS
 def test_a_camera_that_freezes_is_lost_and_comes_back(kind: str, how: str, serve: Serve, tiny_bundle: Path) -> None:
     server = serve(kind, fps=20)
-    with running(server, tiny_bundle) as (run, watcher):
+    with running(server.uri, tiny_bundle) as (run, watcher):
         server.tell("freeze") if how == "the stream" else server.stop()
         watcher.wait_for(lambda: watcher.lost_ns, "the loss")
         last_ns = watcher.seen[-1].emitted_ns
@@ -98,7 +98,7 @@ def test_a_camera_that_freezes_is_lost_and_comes_back(kind: str, how: str, serve
 @KINDS
 def test_a_change_of_size_is_followed(kind: str, serve: Serve, tiny_bundle: Path) -> None:
     server = serve(kind, fps=20)
-    with running(server, tiny_bundle) as (run, watcher):
+    with running(server.uri, tiny_bundle) as (run, watcher):
         for size in ((320, 240), (800, 448), (640, 360)):
             server.tell(f"size {size[0]} {size[1]}")
             watcher.wait_for_size(size)
@@ -112,7 +112,7 @@ def test_a_change_of_size_is_followed(kind: str, serve: Serve, tiny_bundle: Path
 def test_garbage_is_survived(serve: Serve, tiny_bundle: Path) -> None:
     """Between all parts, and in every fourth picture: the others all come, whole."""
     server = serve("mjpeg", fps=20)
-    with running(server, tiny_bundle) as (run, watcher):
+    with running(server.uri, tiny_bundle) as (run, watcher):
         server.tell("garbage 4")
         watcher.wait_for_frames(60)
         server.tell("garbage 0")
@@ -132,7 +132,7 @@ def test_garbage_is_survived(serve: Serve, tiny_bundle: Path) -> None:
 def test_a_stream_that_trickles_is_lost_and_comes_back(serve: Serve, tiny_bundle: Path) -> None:
     """Bytes come, but no whole picture within the read timeout."""
     server = serve("mjpeg", fps=20)
-    with running(server, tiny_bundle) as (run, watcher):
+    with running(server.uri, tiny_bundle) as (run, watcher):
         server.tell("trickle 20")
         watcher.wait_for(lambda: watcher.lost_ns, "the loss")
         server.tell("trickle 0")
@@ -146,7 +146,7 @@ def test_a_camera_that_stays_away_ends_the_run_after_its_attempts(serve: Serve, 
     server = serve("mjpeg", fps=20)
     policy = Reconnect(attempts=3, first_delay_s=0.1, longest_delay_s=0.2)
     options = SourceOptions(read_timeout_ms=1000, reconnect=policy)
-    with running(server, tiny_bundle, options) as (run, watcher):
+    with running(server.uri, tiny_bundle, options) as (run, watcher):
         server.kill()
         report = run.report()
     assert report.ended == "source lost"

@@ -31,12 +31,10 @@ class Received:
     """Packets before it that are not decoded: the decoder must forget what it has."""
 
 
-def timed(packets: Iterable[_Packet], *, cut_by_parser: bool) -> Iterator[Received]:
-    """Stamp packets as they come. With ``cut_by_parser`` each is handed on when the next one begins to arrive."""
-    returned_ns: int | None = None
+def timed(packets: Iterable[_Packet]) -> Iterator[Received]:
+    """Stamp packets as they come."""
     for packet in packets:
-        before_ns, returned_ns = returned_ns, time.monotonic_ns()
-        yield Received(packet, before_ns if cut_by_parser and before_ns is not None else returned_ns)
+        yield Received(packet, time.monotonic_ns())
 
 
 def catching_up(received: Iterator[Received]) -> Iterator[Received]:

@@ -13,7 +13,7 @@ __all__ = ["StreamClock"]
 BUCKET_NS = 5_000_000_000
 """The quickest frame is that of the last 5 to 10 seconds."""
 JUMP_NS = 1_000_000_000
-"""A stamp that is this much further on than the time that has passed belongs to a clock that was set anew."""
+"""A frame that seems to have travelled quicker than any other by this much has a stamp of a clock that was set anew."""
 LARGEST_DRIFT = 0.04
 """Change of the smallest delay, per time, above which the stamps are not of a clock: cameras that count frames at a
 rate that they do not keep are common."""
@@ -25,7 +25,7 @@ class StreamClock:
     """Give it each frame in the order of capture, once; all in nanoseconds."""
 
     def __init__(self) -> None:
-        self._last: tuple[int, int] | None = None  # stamp and arrival of the frame before
+        self._last_stamp_ns: int | None = None
         self._last_captured_ns: int | None = None
         self._restart()
 
@@ -36,29 +36,38 @@ class StreamClock:
         self._bucket_end_ns = 0
         self._trusted = True
 
-    def capture_time(self, stamp_ns: int | None, arrived_ns: int) -> tuple[int, bool]:
+    def capture_time(self, stamp_ns: int | None, arrived_ns: int, *, held_up: bool = False) -> tuple[int, bool]:
         """Return when the frame was captured by the host's clock, and whether that is from its stamp.
 
         It is never later than the arrival, nor before the frame before it. It does not contain the delay that all
         frames have in common. ``stamp_ns`` is None where the sender gave none; then, and while its stamps are not
         those of a clock, it is the arrival.
+
+        A frame that was ``held_up`` by us, and not on its way, says next to nothing of how the clocks lie to each
+        other: what is known of that stays known, however long nothing else comes.
         """
         if stamp_ns is None:
             return self._in_order(arrived_ns, arrived_ns), False
-        if self._last is not None:
-            step_ns, passed_ns = stamp_ns - self._last[0], arrived_ns - self._last[1]
-            if step_ns <= 0 or step_ns - passed_ns > JUMP_NS:
-                self._restart()
-        self._last = (stamp_ns, arrived_ns)
-        delay_ns = arrived_ns - stamp_ns
-        if arrived_ns >= self._bucket_end_ns:
-            self._next_bucket(arrived_ns)
+        delay_ns, quickest_ns = arrived_ns - stamp_ns, self._quickest_ns
+        set_anew = quickest_ns is not None and delay_ns < quickest_ns - JUMP_NS
+        if set_anew or (self._last_stamp_ns is not None and stamp_ns <= self._last_stamp_ns):
+            self._restart()
+        self._last_stamp_ns = stamp_ns
+        if held_up and self._quickest_ns is not None:
+            self._bucket_end_ns = max(self._bucket_end_ns, arrived_ns)
+        else:
+            if arrived_ns >= self._bucket_end_ns:
+                self._next_bucket(arrived_ns)
+            self._count += 1
         self._newer_ns = delay_ns if self._newer_ns is None else min(self._newer_ns, delay_ns)
-        self._count += 1
         if not self._trusted:
             return self._in_order(arrived_ns, arrived_ns), False
-        quickest_ns = self._newer_ns if self._older_ns is None else min(self._older_ns, self._newer_ns)
-        return self._in_order(stamp_ns + quickest_ns, arrived_ns), True
+        older_ns = self._newer_ns if self._older_ns is None else self._older_ns
+        return self._in_order(stamp_ns + min(self._newer_ns, older_ns), arrived_ns), True
+
+    @property
+    def _quickest_ns(self) -> int | None:
+        return min((ns for ns in (self._older_ns, self._newer_ns) if ns is not None), default=None)
 
     def _next_bucket(self, now_ns: int) -> None:
         if self._older_ns is not None and self._newer_ns is not None and self._count >= FEWEST_FRAMES:

@@ -11,6 +11,8 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from googlenet_edge.capture.reader.damage import Damage
+from googlenet_edge.capture.reader.pictures import IN_PACKETS, pictures
 from googlenet_edge.capture.reader.received import catching_up, timed
 from googlenet_edge.capture.reader.run import LostError, Settings
 from googlenet_edge.capture.reader.stamps import StreamClock
@@ -22,8 +24,6 @@ __all__ = ["NoVideoError", "read_stream"]
 
 DAMAGED_PACKETS = 1000
 """After so many in a row that cannot be read, without one that can, there is no stream."""
-# What FFmpeg cuts into pictures itself: it hands one on when the next one begins.
-_CUT_BY_PARSER = frozenset(("h264", "hevc", "mpeg4", "h263", "mpeg1video", "mpeg2video"))
 _PROTOCOLS = "rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,crypto,httpproxy"
 
 
@@ -60,6 +60,8 @@ def _rtsp_options(settings: Settings) -> dict[str, str]:
         "probesize": "5000",
         "fpsprobesize": "0",
         "max_delay": str(settings.latency_ms * 1000),
+        # Packets as they come: its parsers would keep each picture until the next one begins.
+        "fflags": "+noparse+nofillin",
     }
     if settings.transport == "udp":
         options["buffer_size"] = str(4 << 20)
@@ -93,7 +95,8 @@ def _read_container(
         else:
             codec.thread_type = "AUTO"
         facts: dict[str, object] = {"live": live, "expected": expected, "codec": codec.name}
-        _decode(container, stream, outlet, facts, rtsp=rtsp)
+        damage = Damage(read_timeout_s=settings.read_timeout_s if live else 0.0)
+        _decode(container, stream, outlet, facts, damage, rtsp=rtsp)
 
 
 def _announced_frames(container: InputContainer, stream: VideoStream) -> int | None:
@@ -110,12 +113,18 @@ def _announced_frames(container: InputContainer, stream: VideoStream) -> int | N
 
 
 def _decode(
-    container: InputContainer, stream: VideoStream, outlet: Outlet, facts: dict[str, object], *, rtsp: bool
+    container: InputContainer,
+    stream: VideoStream,
+    outlet: Outlet,
+    facts: dict[str, object],
+    damage: Damage,
+    *,
+    rtsp: bool,
 ) -> None:
     clock = StreamClock()
     arrivals: dict[int, int] = {}
-    cut_by_parser = rtsp and stream.codec_context.name in _CUT_BY_PARSER
-    received = timed(_packets(container, stream, outlet), cut_by_parser=cut_by_parser)
+    packets, codec = _packets(container, stream, outlet), stream.codec_context.name
+    received = pictures(packets, codec) if rtsp and codec in IN_PACKETS else timed(packets)
     skipped = 0
     opened = False
     for item in received if outlet.every_frame else catching_up(received):
@@ -131,11 +140,12 @@ def _decode(
             frames = packet.decode()
         except av.FFmpegError:
             outlet.count_damaged()
+            damage.happened(arrived_ns)
             continue
         for frame in frames:
             if not isinstance(frame, av.VideoFrame):
                 continue
-            if frame.is_corrupt:
+            if damage.spoils(frame, arrived_ns):
                 outlet.count_damaged()
                 continue
             stamp_ns = None
@@ -146,12 +156,18 @@ def _decode(
                     stamp_ns = round(frame.pts * frame.time_base * 1_000_000_000)
             captured_ns, stamped = clock.capture_time(stamp_ns, came_ns)
             if not opened:
-                outlet.say("opened", **facts)
+                outlet.say("opened", quarter_turns=_quarter_turns(frame), **facts)
                 opened = True
             outlet.put(frame, captured_ns, stamped_by_stream=stamped, skipped=skipped)
             skipped = 0
     if not opened and not outlet.closed:
         raise NoVideoError("it ended before its first picture")
+
+
+def _quarter_turns(frame: av.VideoFrame) -> int:
+    """How often a picture is to be turned to the left by a quarter, as a phone says that was held upright."""
+    degrees = getattr(frame, "rotation", 0)  # PyAV before 14.2 does not say
+    return 0 if degrees % 90 else degrees // 90 % 4
 
 
 def _packets(container: InputContainer, stream: VideoStream, outlet: Outlet) -> Iterator[av.Packet[VideoStream]]:

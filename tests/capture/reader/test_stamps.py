@@ -113,3 +113,42 @@ def test_whatever_the_stamps_a_capture_is_never_later_than_the_arrival_nor_out_o
         captured_ns, _ = clock.capture_time(stamp_ns, now_ns)
         assert last_ns <= captured_ns <= now_ns
         last_ns = captured_ns
+
+
+@pytest.mark.parametrize("buffered", [2, 30, 200])
+def test_a_reader_that_is_always_too_slow_sees_how_old_its_frames_are(buffered: int) -> None:
+    """A camera of 30 frames/s, a queue of so many frames, which drops while it is full, and 0.2 s for each frame."""
+    clock, queue = StreamClock(), [0]
+    made, now_ns = 0, 10**15
+    ages_ms = []
+    for taken in range(600):
+        held_up = taken > 0
+        while 10**15 + (made + 1) * S // 30 <= now_ns:
+            made += 1
+            if len(queue) < buffered:
+                queue.append(made)
+        number = queue.pop(0)
+        captured_ns, stamped = clock.capture_time(5 * S + number * S // 30, now_ns + TRAVEL_NS, held_up=held_up)
+        assert stamped
+        assert abs(captured_ns - (10**15 + number * S // 30 + TRAVEL_NS)) <= 1
+        ages_ms.append((now_ns + TRAVEL_NS - captured_ns) / MS)
+        now_ns += S // 5
+    assert ages_ms[-1] == pytest.approx(buffered * 200, abs=250)
+
+
+def test_after_being_held_up_the_clocks_are_known_and_followed_again() -> None:
+    clock = StreamClock()
+    for i in range(1000):  # 40 s, of which 10 to 30 s are held up by 3 s, and then it is made up for
+        true_ns = 10**15 + i * 40 * MS
+        late_ns = 3 * S if 250 <= i < 750 else max(0, 10**15 + 33 * S + i - true_ns) if 750 <= i < 825 else 0
+        captured_ns, stamped = clock.capture_time(i * 40 * MS, true_ns + late_ns, held_up=late_ns > 0)
+        assert (captured_ns, stamped) == (true_ns, True)
+
+
+def test_what_was_held_up_from_the_first_frame_on_is_still_told_by_the_quickest() -> None:
+    clock = StreamClock()
+    ages_ms = []
+    for i in range(10):
+        arrived_ns = 10**15 + i * 40 * MS + abs(5 - i) * 30 * MS
+        ages_ms.append((arrived_ns - clock.capture_time(i * 40 * MS, arrived_ns, held_up=True)[0]) // MS)
+    assert ages_ms == [0, 0, 0, 0, 0, 0, 30, 60, 90, 120]

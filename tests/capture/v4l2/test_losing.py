@@ -62,6 +62,37 @@ def test_a_slow_camera_is_given_the_time_of_its_own_rate(soft_camera: MakeCamera
         grabber.release()
 
 
+def test_a_slow_source_is_not_given_up_although_nobody_named_its_rate(soft_camera: MakeCamera) -> None:
+    camera = soft_camera("YUYV 64x48 2/3")
+    with open_source(camera.path, SourceOptions(read_timeout_ms=100)) as source:
+        frames = iter(source)
+        assert [next(frames).sequence for _ in range(2)] == [0, 1]
+        assert source.fps == pytest.approx(2 / 3)  # type: ignore[attr-defined]
+        assert source.outages.lost == 0
+
+
+def test_what_is_lost_has_in_the_log_the_name_that_its_user_gave_it(
+    soft_camera: MakeCamera, caplog: pytest.LogCaptureFixture
+) -> None:
+    camera = soft_camera("YUYV 64x48 60")
+    options = SourceOptions(reconnect=BACK_SOON, name="door", buffers=3, size_px=(80, 60))
+    with caplog.at_level("INFO"), open_source(camera.path, options) as source:
+        assert source.description == camera.path
+        frames = iter(source)
+        next(frames)
+        camera.unplug()
+        wait_until(lambda: not source.connected)
+        camera.plug()
+        for _ in range(3):
+            next(frames)
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages
+    assert all(message.startswith(f"door: {camera.path}: ") for message in messages), messages
+    begins = [message.removeprefix(f"door: {camera.path}: ").split()[0] for message in messages]
+    assert begins[:2] == ["asked", "lost:"]
+    assert "back" in begins
+
+
 def test_the_stop_event_ends_a_wait_for_a_frame_that_never_comes(soft_camera: MakeCamera) -> None:
     camera = soft_camera("YUYV 64x48 60")
     camera["frozen"] = 1
