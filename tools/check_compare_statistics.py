@@ -23,8 +23,17 @@ import numpy.typing as npt
 
 from googlenet_edge.latency.comparison.compare import CompareConfig, compare_runs
 from googlenet_edge.latency.comparison.figures import FPS, Figure
-from googlenet_edge.latency.comparison.read import FramesFile, LatencyFile, ReportFile, Run, StageFile
-from googlenet_edge.latency.report import SCHEMA_VERSION
+from googlenet_edge.latency.comparison.read import Run
+from googlenet_edge.latency.report_file import Report
+from googlenet_edge.latency.report_format import (
+    FrameCounts,
+    LatencyEntry,
+    ReportDocument,
+    RunEntry,
+    SourceEntry,
+    StageEntry,
+    WarmUpEntry,
+)
 from googlenet_edge.latency.summary import PERCENTILES, minimum_samples, nearest_rank
 
 Series = npt.NDArray[np.float64]
@@ -108,17 +117,31 @@ def run_of(*latencies_ns: npt.NDArray[np.int64]) -> Run:
     """Return a run with these latencies of its stages, the first of which follows at once on that before."""
     values: dict[Figure, float] = {}
     samples: dict[Figure, npt.NDArray[np.int64]] = {}
-    stages: dict[str, StageFile] = {}
+    stages: dict[str, StageEntry] = {}
     for name, latencies in zip(STAGES, latencies_ns, strict=False):
         ordered = np.sort(latencies)
         values |= {Figure(name, percent): float(nearest_rank(ordered, percent)) for percent in PERCENTILES}
         samples |= {Figure(name, percent): latencies for percent in PERCENTILES}
         lacking = tuple(f"p{percent}" for percent in PERCENTILES if len(ordered) < minimum_samples(percent))
-        stages[name] = StageFile(len(latencies), unreliable=lacking)
-    frames = FramesFile(len(latencies_ns[0]))
-    report = ReportFile(SCHEMA_VERSION, frames, LatencyFile("all measured frames", stages), definitions={}, machine={})
+        mean_ms, max_ms = float(latencies.mean()) / 1e6, float(ordered[-1]) / 1e6
+        stages[name] = StageEntry(
+            count=len(latencies), mean_ms=mean_ms, max_ms=max_ms, max_sequence=0, max_at_s=0.0, unreliable=lacking
+        )
+    frames = len(latencies_ns[0])
+    document = ReportDocument(
+        schema_version=1,
+        run=RunEntry(),
+        source=SourceEntry("made up"),
+        classifier={},
+        machine={},
+        definitions={},
+        frames=FrameCounts(measured=frames, warmup=0, dropped=0, dropped_in_warmup=0),
+        warmup=WarmUpEntry(frames=0, duration_ms=0.0, first_frame_ms=0.0),
+        latency=LatencyEntry("all measured frames", stages),
+    )
+    report = Report(Path("made-up.json"), document, {})
     rate = 1e9 / float(latencies_ns[0].mean())
-    return Run(Path("made-up.json"), report, values | {FPS: rate}, samples | {FPS: latencies_ns[0]}, None)
+    return Run(report, values | {FPS: rate}, samples | {FPS: latencies_ns[0]}, None)
 
 
 def simulate(case: Case, trials: int, *, shift: float = 1.0, resamples: int = 1000, seed: int = 0) -> Outcome:

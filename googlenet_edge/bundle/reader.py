@@ -63,6 +63,8 @@ class Bundle:
 
     path: Path
     manifest: Manifest
+    sha256: str
+    """Of ``bundle.json``, which has the hashes of all other files: what identifies the whole bundle."""
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Bundle:
@@ -72,7 +74,7 @@ class Bundle:
         """
         folder = Path(path)
         try:
-            manifest = _read_manifest(folder)
+            manifest, sha256 = _read_manifest(folder)
             _check_names(folder, manifest)
             for record in manifest.files:
                 _check_content(folder / record.name, record)
@@ -80,7 +82,7 @@ class Bundle:
             raise
         except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
             raise BundleError(f"bundle {str(folder)!r}: cannot be read: {error}; check its permissions") from error
-        return cls(folder, manifest)
+        return cls(folder, manifest, sha256)
 
     @property
     def name(self) -> str:
@@ -146,7 +148,8 @@ def sha256_of(file: BinaryIO) -> tuple[str, int]:
     return digest.hexdigest(), size_bytes
 
 
-def _read_manifest(folder: Path) -> Manifest:
+def _read_manifest(folder: Path) -> tuple[Manifest, str]:
+    """Return the manifest, and the sha256 of its file."""
     source = f"bundle {str(folder)!r}"
     if not folder.is_dir():
         got = "a file" if folder.exists() else "nothing there"
@@ -163,7 +166,8 @@ def _read_manifest(folder: Path) -> Manifest:
         raise BundleError(f"{source}: got a folder with {held}, expected {MANIFEST_NAME} in it; {_AGAIN}")
     if path.stat().st_size > _MANIFEST_LIMIT_BYTES:
         raise BundleError(f"{source}: got a {MANIFEST_NAME} of {path.stat().st_size} bytes, expected below 16 MiB")
-    return decode_manifest(path.read_bytes(), f"{source}: {MANIFEST_NAME}")
+    data = path.read_bytes()
+    return decode_manifest(data, f"{source}: {MANIFEST_NAME}"), hashlib.sha256(data).hexdigest()
 
 
 def _check_names(folder: Path, manifest: Manifest) -> None:

@@ -1,4 +1,4 @@
-"""``googlenet-edge bench``: how long whole frames take in a scenario, or each layer, by row of Table 1."""
+"""``googlenet-edge bench``: how long whole frames take in a scenario, each layer, or a matrix of settings."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from googlenet_edge.cli.arguments import check_outside, path_argument
 from googlenet_edge.cli.backend_arguments import add_backend_arguments
+from googlenet_edge.cli.bench_matrix import print_schema, run_bench_matrix
+from googlenet_edge.cli.bench_matrix_arguments import add_matrix_arguments, is_matrix, numbers
 from googlenet_edge.cli.bench_scenario_arguments import add_scenario_arguments, check_scenario_arguments
 from googlenet_edge.errors import UsageError
 
@@ -27,8 +29,15 @@ _LAYERS_DEFAULTS = {"batch": 1, "iterations": 100, "warmup": 10, "top": 10}
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this verb's arguments."""
-    parser.add_argument("bundle", type=path_argument, metavar="BUNDLE", help="the bundle's folder")
+    parser.add_argument(
+        "bundles",
+        type=path_argument,
+        nargs="*",
+        metavar="BUNDLE",
+        help="the bundle's folder; for a matrix several of them, or a folder that has them in it",
+    )
     add_scenario_arguments(parser)
+    add_matrix_arguments(parser)
     layers = parser.add_argument_group("--layers")
     layers.add_argument(
         "--layers",
@@ -36,18 +45,30 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="time each layer on the bundle's golden frames; on TensorRT with its own profiler, on ONNX Runtime with "
         "that one's",
     )
-    layers.add_argument("--batch", type=int, metavar="N", help="frames per inference (default: 1)")
+    layers.add_argument(
+        "--batch",
+        type=numbers,
+        metavar="N,...",
+        help="frames per inference (default: 1); of a matrix, several (default: 1,2,4,8)",
+    )
     layers.add_argument("--iterations", type=int, metavar="N", help="inferences (default: 100)")
     layers.add_argument("--warmup", type=int, metavar="N", help="inferences before those (default: 10)")
     layers.add_argument("--top", type=int, metavar="N", help="slowest layers to show (default: 10)")
     layers.add_argument(
-        "--json", type=path_argument, metavar="FILE", help="also write all figures, of all layers, here"
+        "--json", type=path_argument, metavar="FILE", help="also write all figures, of all layers or of a matrix, here"
     )
-    add_backend_arguments(parser)
+    add_backend_arguments(parser, several=True)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure and print the tables; see the library functions for what is raised."""
+    if arguments.schema:
+        return print_schema(arguments)
+    if is_matrix(arguments):
+        return run_bench_matrix(arguments)
+    if len(arguments.bundles) != 1:
+        raise UsageError(f"bench: got {len(arguments.bundles)} bundles, expected one; several make a matrix")
+    arguments.bundle = arguments.bundles[0]
     check_scenario_arguments(arguments, {name: getattr(arguments, name) for name in ("json", *_LAYERS_DEFAULTS)})
     if arguments.scenario is not None:
         if arguments.layers:
@@ -60,17 +81,26 @@ def run(arguments: argparse.Namespace) -> int:
 
     from googlenet_edge.atomic import atomic_file, check_writable
     from googlenet_edge.bundle import Bundle
+    from googlenet_edge.cli.machine_watch import end_watch
+    from googlenet_edge.latency.watch.run import RunWatch, WatchConfig
 
     check_outside(arguments.bundle, {"--json": arguments.json, "--cache": arguments.cache})
     if arguments.json is not None:
         check_writable(arguments.json, what="JSON file")
     bundle = Bundle.open(arguments.bundle)
-    report, roofline, line, backend = _measure(arguments, bundle, config)
+    with RunWatch(WatchConfig(power=False)) as watch:  # the profiler's own work would be in the energy
+        watch.start()
+        report, roofline, line, backend = _measure(arguments, bundle, config)
+        watched = end_watch(watch)
     if arguments.json is not None:
-        text = json.dumps(_document(report, roofline, bundle, backend), ensure_ascii=False, allow_nan=False, indent=1)
+        document = {**_document(report, roofline, bundle, backend), **watched.with_machine()}
+        text = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1)
         with atomic_file(arguments.json, what="JSON file") as file:
             file.write(f"{text}\n".encode("utf-8", "backslashreplace"))
-    _print(report, roofline, line, arguments.top, Console(highlight=False))
+    console = Console(highlight=False)
+    _print(report, roofline, line, arguments.top, console)
+    for said in watched.lines:
+        console.print(said, markup=False, soft_wrap=True)
     return 0
 
 
@@ -80,8 +110,14 @@ def _checked(arguments: argparse.Namespace) -> ProfileConfig:
     if not arguments.layers:
         raise UsageError(
             "bench: got neither --scenario nor --layers, expected one of them: whole frames as they will be asked for, "
-            "or the time of each layer; for a real camera use `googlenet-edge run`"
+            "or the time of each layer; or several settings, for a matrix, as --batch 1,2,4; for a real camera use "
+            "`googlenet-edge run`"
         )
+    batches: tuple[int, ...] | None = arguments.batch
+    if batches is not None:
+        if len(batches) > 1:
+            raise UsageError(f"--batch: got {len(batches)} numbers with --layers, expected one")
+        arguments.batch = batches[0]
     for name, default in _LAYERS_DEFAULTS.items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, default)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from googlenet_edge.cli import run_types
 from googlenet_edge.cli.arguments import path_argument, whole_number
+from googlenet_edge.cli.machine_watch import add_watch_arguments
 from googlenet_edge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ _ONLY_FOR: Final[Mapping[str, tuple[str, ...]]] = {
     "seed": SCENARIOS,
     "report": SCENARIOS,
     "samples": SCENARIOS,
+    "no_power": SCENARIOS,
+    "idle_power": SCENARIOS,
 }
 """Which scenarios an argument is for; each of them is None where it was not given."""
 
@@ -51,8 +54,8 @@ def add_scenario_arguments(parser: argparse.ArgumentParser) -> None:
         "--min-duration",
         type=run_types.seconds,
         metavar="S",
-        help="measure at least so long; of offline, each batch size; of camera, frames come for so long (default: 10, "
-        "offline: 3; an official MLPerf run takes 600)",
+        help="measure at least so long; of offline, each batch size; of camera, frames come for so long; of a matrix, "
+        "each setting in each round (default: 10, offline: 3, matrix: 2; an official MLPerf run takes 600)",
     )
     group.add_argument(
         "--min-queries",
@@ -65,7 +68,8 @@ def add_scenario_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-duration",
         type=run_types.seconds,
         metavar="S",
-        help="single-stream, multi-stream: end after so long, even with too few queries (default: no such limit)",
+        help="single-stream, multi-stream: end after so long, even with too few queries (default: no such limit); of a "
+        "matrix, each setting in each round (default: 60)",
     )
     group.add_argument(
         "--driver",
@@ -75,7 +79,9 @@ def add_scenario_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--logs", type=path_argument, metavar="FOLDER", help="with --driver loadgen: keep LoadGen's logs in this folder"
     )
-    group.add_argument("--fps", type=_rate, metavar="F", help="camera: frames per second (default: 30)")
+    group.add_argument(
+        "--fps", type=run_types.frames_per_second, metavar="F", help="camera: frames per second (default: 30)"
+    )
     group.add_argument(
         "--deadline",
         type=run_types.milliseconds,
@@ -109,8 +115,10 @@ def add_scenario_arguments(parser: argparse.ArgumentParser) -> None:
         "--samples",
         action="store_true",
         default=None,
-        help="with --report: write the time points of each query to REPORT-samples.csv beside it",
+        help="with --report: write the time points of each query to REPORT-samples.csv beside it; until the "
+        "end they are in REPORT-samples.raw, which `report` reads if the run is killed",
     )
+    add_watch_arguments(group)
 
 
 def check_scenario_arguments(arguments: argparse.Namespace, layers_only: Mapping[str, object]) -> None:
@@ -127,7 +135,8 @@ def check_scenario_arguments(arguments: argparse.Namespace, layers_only: Mapping
         return
     for name, value in layers_only.items():
         if value is not None:
-            raise UsageError(f"{_option(name)}: got it {_with(scenario)}, expected it with --layers alone")
+            expected = "with --layers, or for a matrix" if name in ("batch", "json") else "with --layers alone"
+            raise UsageError(f"{_option(name)}: got it {_with(scenario)}, expected it {expected}")
     if arguments.samples and arguments.report is None:
         raise UsageError("--samples: got no --report, expected it: the samples go beside that file")
     if (arguments.driver == "loadgen") != (arguments.logs is not None):
@@ -147,10 +156,3 @@ def _option(name: str) -> str:
 
 def _with(scenario: str | None) -> str:
     return "without --scenario" if scenario is None else f"with --scenario {scenario}"
-
-
-def _rate(text: str) -> float:
-    value = run_types.rate(text)
-    if value == "native":
-        raise argparse.ArgumentTypeError("got 'native', expected frames per second")
-    return value

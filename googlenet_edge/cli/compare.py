@@ -33,7 +33,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=path_argument,
         nargs="+",
         metavar="REPORT",
-        help="reports that `run --report FILE --samples` wrote: the first is the baseline, and each other one is "
+        help="reports that `run` or `bench --scenario` wrote, with --report FILE --samples: "
+        "the first is the baseline, and each other one is "
         "compared with it; with --new, all of these are runs of the baseline",
     )
     parser.add_argument(

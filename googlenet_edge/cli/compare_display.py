@@ -10,6 +10,7 @@ from rich.table import Table
 
 from googlenet_edge.cli.plain import escaped, printable
 from googlenet_edge.latency.comparison.document import METHODS
+from googlenet_edge.latency.subject import subject_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,7 +51,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
             "more runs a side, with --new",
         )
     if any("no raw samples" in warning for warning in comparison.warnings):
-        _line(console, "for intervals and verdicts: measure with `googlenet-edge run --report FILE --samples`")
+        _line(console, "for intervals and verdicts: measure with --report FILE --samples")
     for condition in comparison.unexpected:
         _line(console, f"warning: not alike: {_differs(condition)}")
     if comparison.unexpected:
@@ -86,9 +87,9 @@ def _table(comparison: Comparison) -> Table:
     for title in ("baseline", "new", "ratio", "interval"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("verdict", overflow="fold")
-    before = ""
+    before, subject = "", subject_of(comparison.baseline[0].document)
     for one in comparison.figures:
-        title = one.figure.title
+        title = one.figure.name if one.figure.percent is None else subject.name_of(one.figure.stage)
         table.add_row(
             "" if title == before else escaped(title),
             "" if one.figure.percent is None else f"p{one.figure.percent}",

@@ -24,7 +24,8 @@ VERBS = {
     "layers": "show the layers of a bundle's TensorRT engine: types, fused nodes, rows of Table 1; needs no GPU",
     "run": "label the frames of a camera, a video, a stream or the demo scene, with a latency report",
     "eval": "measure a bundle's accuracy on a labelled data set",
-    "bench": "measure a bundle: single-stream, multi-stream, offline, a camera at a fixed rate, or each layer",
+    "bench": "measure a bundle: single-stream, multi-stream, offline, a camera at a fixed rate, or each layer; or find "
+    "the precision and the batch size to take",
     "report": "show a latency report: as a page for a browser, a table, CSV or Prometheus' text format",
     "compare": "say what of the difference between latency reports is more than chance",
     "inspect": "print Table 1 as computed from a checkpoint or a model form",
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line with these arguments (default: the process's own) and return the exit code.
 
     0 = done, 1 = a failure that one message on stderr explains, 2 = wrong usage (argparse raises SystemExit for it),
-    3 = ``compare --fail-if-slower``: slower than that.
+    3 = ``compare --fail-if-slower``: slower than that; ``bench`` of a matrix: no setting is shown to meet the target.
     """
     prepare_streams()
     # Read by cv2 and by ONNX Runtime when they are imported. OpenCV and FFmpeg write to stderr on their own; what they

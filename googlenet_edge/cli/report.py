@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from googlenet_edge.cli.arguments import path_argument
-from googlenet_edge.errors import UsageError
+from googlenet_edge.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from googlenet_edge.latency.report_file import Report
+    from googlenet_edge.latency.scenario_table import Shown
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -22,12 +24,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         type=path_argument,
         metavar="REPORT.json",
-        help="what `run --report` wrote; the raw samples beside it, from `run --samples`, are used too",
+        help="what `run` or `bench --scenario` wrote, with --report; the raw samples beside it, from --samples, are "
+        "used too. Or the REPORT-samples.raw that a run has left which was killed",
     )
     parser.add_argument("-o", "--output", type=path_argument, metavar="FILE.html", help="write one HTML page here")
     parser.add_argument("--csv", type=path_argument, metavar="FILE", help="write one line a stage and percentile here")
     parser.add_argument(
         "--prometheus", type=path_argument, metavar="FILE", help="write Prometheus' text format here, e.g. run.prom"
+    )
+    parser.add_argument(
+        "--json",
+        type=path_argument,
+        metavar="FILE",
+        help="from REPORT-samples.raw: write the report that the run did not live to write here, and the samples "
+        "beside it",
     )
     parser.add_argument(
         "--layers",
@@ -43,6 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Write what was asked for, or print the table; see the library functions for what is raised."""
     outputs = {"-o": arguments.output, "--csv": arguments.csv, "--prometheus": arguments.prometheus}
+    outputs["--json"] = arguments.json
     if arguments.schema:
         return _print_schema(arguments.report, outputs)
     if arguments.report is None:
@@ -50,9 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.layers is not None and arguments.output is None:
         raise UsageError("--layers: got no -o FILE.html, expected one; the page is where layers are shown")
     _check_outputs([arguments.report, arguments.layers], outputs)
-    from googlenet_edge.latency.report_file import read_report
-
-    report = read_report(arguments.report)
+    report = _read(arguments.report, arguments.json)
     if arguments.layers is not None:
         from googlenet_edge.latency.report_file import with_layers
 
@@ -72,6 +81,43 @@ def run(arguments: argparse.Namespace) -> int:
 
         write_prometheus(arguments.prometheus, report.document)
     return 0
+
+
+def _read(path: Path, json: Path | None) -> Report:
+    """Return a report, also one of raw samples, which is then written to `json` if that is given."""
+    from googlenet_edge.latency.report_file import CameraSamples, read_report, report_from
+    from googlenet_edge.latency.sample_file import is_raw
+
+    if not is_raw(path):
+        if json is not None:
+            raise UsageError(f"--json: got {path}, expected the REPORT-samples.raw of a run that was killed")
+        _look_beside(path)
+        return read_report(path)
+    from googlenet_edge.latency.recover import recover, write_recovered
+
+    recovered = recover(path)
+    for note in recovered.notes:
+        print(note, file=sys.stderr)
+    if json is not None:
+        write_recovered(recovered, json)
+    return report_from(path, recovered.document, tuple(CameraSamples(*each) for each in recovered.samples))
+
+
+def _look_beside(path: Path) -> None:
+    """Say where a later run has left raw samples alone. Raises :class:`InputError` where there is no report at all."""
+    import glob
+
+    left = list(path.parent.glob(f"{glob.escape(path.stem)}-samples*.raw"))
+    if not left:
+        return
+    latest = max(left, key=lambda each: each.stat().st_mtime)
+    if not path.exists():
+        raise InputError(
+            f"{path}: there is none, as its run did not end in good order or still goes on; "
+            f"`googlenet-edge report {latest}` shows what it measured"
+        )
+    if latest.stat().st_mtime > path.stat().st_mtime:
+        print(f"a later run has no report: `googlenet-edge report {latest}` shows what it measured", file=sys.stderr)
 
 
 def _print_schema(report: Path | None, outputs: dict[str, Path | None]) -> int:
@@ -100,29 +146,41 @@ def _check_outputs(inputs: Sequence[Path | None], outputs: dict[str, Path | None
 
 
 def _print(report: Report) -> None:
-    from dataclasses import replace
-
     from rich.console import Console
 
-    from googlenet_edge.cli.plain import escaped, printable
+    from googlenet_edge.cli.plain import printable
+    from googlenet_edge.latency.machine_lines import machine_lines
+    from googlenet_edge.latency.scenario_table import scenario_shown
+
+    document, console = report.document, Console(highlight=False, soft_wrap=True)
+    shown = _of_run(report) if document.scenario is None else scenario_shown(document)
+    if document.scenario is not None:
+        shown.insert(0, f"frames: {document.source.description}")
+    for part in [*shown, *machine_lines(document.machine, document.state, document.watch, document.energy)]:
+        if isinstance(part, str):
+            console.print(printable(part), markup=False)
+        else:
+            console.print(part)
+
+
+def _of_run(report: Report) -> Shown:
+    from dataclasses import replace
+
+    from googlenet_edge.cli.plain import escaped
     from googlenet_edge.latency.report_file import latency_summary
     from googlenet_edge.latency.table import latency_notes, latency_table
 
-    document, console = report.document, Console(highlight=False)
-
-    def say(text: str) -> None:
-        console.print(printable(text), markup=False, soft_wrap=True)
-
-    summary = latency_summary(document)
-    say(f"{document.source.description}: {document.run.ended or 'ended'} after {document.run.frames or 0} frames")
+    document, summary = report.document, latency_summary(report.document)
+    ended = document.run.ended or "ended"
+    shown: Shown = [f"{document.source.description}: {ended} after {document.run.frames or 0} frames"]
     if document.run.error:
-        say(f"error: {document.run.error}")
+        shown.append(f"error: {document.run.error}")
     if summary.stages:
         stages = tuple(replace(stage, name=escaped(stage.name)) for stage in summary.stages)
-        console.print(latency_table(replace(summary, stages=stages)))
-    for note in latency_notes(summary):
-        say(note)
-    if not report.complete and document.latency.sampled is None:
-        say(f"percentiles from {document.latency.percentiles_from}")
+        shown.append(latency_table(replace(summary, stages=stages)))
+    shown += latency_notes(summary)
+    if summary.exact and not report.exact:
+        shown.append(f"percentiles from {document.latency.percentiles_from}")
     if summary.stages and (captured := document.definitions.get("captured")):
-        say(f"captured = {captured}")
+        shown.append(f"captured = {captured}")
+    return shown

@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from googlenet_edge.cli.journal import is_journal, say, with_priority
+from googlenet_edge.cli.machine_watch import Watched, end_watch, new_watch
 from googlenet_edge.cli.notify import Notifier, ServiceEnvironment, take_environment
 from googlenet_edge.cli.run_arguments import configure
 from googlenet_edge.cli.run_opening import SourceSet
@@ -25,10 +26,12 @@ from googlenet_edge.errors import OutputError
 
 if TYPE_CHECKING:
     from googlenet_edge.bundle import Bundle
-    from googlenet_edge.capture.source import Source, SourceOptions
-    from googlenet_edge.cli.run_report import RunSettings
+    from googlenet_edge.capture.source import Source
+    from googlenet_edge.cli.raw_samples import RawSamples
+    from googlenet_edge.cli.run_settings import RunSettings
+    from googlenet_edge.latency.watch.run import RunWatch
     from googlenet_edge.runtime.classifier import Classifier
-    from googlenet_edge.stream import StreamConfig, StreamReport
+    from googlenet_edge.stream import Camera, StreamConfig, StreamReport
 
 __all__ = ["configure", "run"]
 
@@ -61,6 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
 class _Run:
     """One run: what is opened, in which order, and what is said at the end."""
 
+    _raw: RawSamples
+
     def __init__(
         self, arguments: argparse.Namespace, signals: StopSignals, notifier: Notifier, service: ServiceEnvironment
     ) -> None:
@@ -74,20 +79,18 @@ class _Run:
         check_outputs(arguments, self._wanted)
         from googlenet_edge.bundle import Bundle
         from googlenet_edge.cli.backend_arguments import open_from_arguments
-        from googlenet_edge.cli.run_report import RunSettings
-        from googlenet_edge.latency.machine import machine_info
+        from googlenet_edge.cli.raw_samples import RawSamples
+        from googlenet_edge.cli.run_settings import read_settings
         from googlenet_edge.runtime.classifier import Classifier
 
-        settings = RunSettings(
-            config=_stream_config(arguments),
-            options=_source_options(arguments),
-            machine=machine_info(),  # before the run adds to the load
-            on_output_error=arguments.on_output_error,
-        )
+        settings = read_settings(arguments)
+        report_file = arguments.report if arguments.samples else None
         with ExitStack() as stack:
+            self._raw = stack.enter_context(RawSamples(report_file, tolerant=arguments.on_output_error == "drop"))
             source_set = stack.enter_context(SourceSet(self._wanted, settings.options))
             source_set.open_files()
             bundle = Bundle.open(arguments.bundle)
+            watch = stack.enter_context(self._new_watch())  # looks now, before the run adds to load and heat
             self._notifier.status("opening what computes; the first time, an engine may be built")
             at_once = _at_once(arguments, patient=source_set.patient)
             backend = open_from_arguments(arguments, bundle, cameras=len(self._wanted), at_once=at_once)
@@ -97,12 +100,36 @@ class _Run:
             self._notifier.status("opening the sources")
             sources = source_set.open_rest()
             with self._signals.in_good_order():
-                report, sinks = self._label(bundle, classifier, sources, settings.config)
-                report = self._tell(report, sources, classifier.describe(), sinks, settings)
+                cameras = self._cameras(sources, classifier.describe(), settings, watch)
+                report, sinks = self._label(bundle, classifier, cameras, settings.config, watch)
+                self._raw.close()
+                watched = end_watch(watch, report.latency)
+                report = self._tell(report, sources, classifier.describe(), sinks, settings, watched)
         if report.error is not None:
             failed = next((camera.name for camera in report.cameras if camera.error is report.error), None)
             raise whose(report.error, failed)
         return 0
+
+    def _cameras(
+        self, sources: Sequence[Source], classifier: Mapping[str, str], settings: RunSettings, watch: RunWatch
+    ) -> list[Camera]:
+        """Return the cameras, each with a file for its raw samples if they are wanted."""
+        from googlenet_edge.cli.raw_samples import run_about
+        from googlenet_edge.stream import Camera
+
+        named = {wanted.name: source for wanted, source in zip(self._wanted, sources, strict=True)}
+        about = run_about(named, classifier, settings, watch)
+        return [
+            Camera(name, source, self._raw.open(replace(about, camera=name), name)) for name, source in named.items()
+        ]
+
+    def _new_watch(self) -> RunWatch:
+        if self._arguments.idle_power is not None:
+            text = f"measuring the idle machine's power for {self._arguments.idle_power:g} s"
+            self._notifier.status(text)
+            if not self._arguments.quiet:
+                self._print_start([text])
+        return new_watch(self._arguments)
 
     def _print_start(self, lines: Sequence[str]) -> None:
         from googlenet_edge.cli.run_report import print_line
@@ -115,25 +142,28 @@ class _Run:
             _log.warning("%s; the run begins nevertheless", error)
 
     def _label(
-        self, bundle: Bundle, classifier: Classifier, sources: Sequence[Source], config: StreamConfig
+        self,
+        bundle: Bundle,
+        classifier: Classifier,
+        cameras: Sequence[Camera],
+        config: StreamConfig,
+        watch: RunWatch,
     ) -> tuple[StreamReport, list[dict[str, object]]]:
         """Run the loop and close the sinks; return its report, and what is to be said of the sinks."""
-        from googlenet_edge.stream import Camera, run_stream, run_streams
+        from googlenet_edge.stream import run_streams
 
         stop = self._signals.stop
-        names = [wanted.name for wanted in self._wanted]
+        sources = {camera.name: camera.source for camera in cameras}
         report: StreamReport | None = None
         opened: RunSinks | None = None
         try:
-            with RunSinks(self._arguments, bundle, dict(zip(names, sources, strict=True)), stop) as opened:
+            with RunSinks(self._arguments, bundle, sources, stop) as opened:
                 monitor = ServiceMonitor(
                     self._notifier, watchdog_s=self._service.watchdog_s, every_tick=partial(self._look_at_files, opened)
                 )
-                if names == [None]:
-                    report = run_stream(sources[0], classifier, opened.sinks, config, stop=stop, monitor=monitor)
-                else:
-                    cameras = [Camera(name or "", source) for name, source in zip(names, sources, strict=True)]
-                    report = run_streams(cameras, classifier, opened.sinks, config, stop=stop, monitor=monitor)
+                watch.start()
+                report = run_streams(cameras, classifier, opened.sinks, config, stop=stop, monitor=monitor)
+                watch.end()  # before the sinks are finished, which is no part of the run
                 self._notifier.stopping()
         except OutputError as error:  # a sink that cannot be opened or finished
             if report is None:
@@ -153,6 +183,7 @@ class _Run:
         classifier: Mapping[str, str],
         sinks: Sequence[Mapping[str, object]],
         settings: RunSettings,
+        watched: Watched,
     ) -> StreamReport:
         """Write the report and print the table; what fails then becomes the report's error, if it has none."""
         from googlenet_edge.cli.run_report import camera_figures, print_report, run_facts
@@ -162,16 +193,17 @@ class _Run:
         cameras = camera_figures(report, sources)
         try:
             if arguments.report is not None:
-                facts = run_facts(report, cameras, classifier, settings, sinks)
+                facts = run_facts(report, cameras, classifier, settings, watched, sinks)
                 write_report(arguments.report, report.latency, facts)
             if arguments.samples:
                 for camera in report.cameras:
                     write_samples(samples_path(arguments.report, camera.name), camera.samples)
+                self._raw.discard()
         except OutputError as error:
             report = replace(report, error=report.error or error)
         if not arguments.quiet and (report.frames or report.error is None):
             try:
-                print_report(report, cameras, settings, sinks, self._text)
+                print_report(report, cameras, watched.lines, sinks, self._text)
             except OutputError as error:
                 report = replace(report, error=report.error or error)
         return report
@@ -185,39 +217,3 @@ def _at_once(arguments: argparse.Namespace, *, patient: bool) -> int:
         return int(arguments.at_once)
     free = arguments.threads is None and not arguments.newest_frame and usable_cores() > 1
     return 2 if patient and free else 1
-
-
-def _stream_config(arguments: argparse.Namespace) -> StreamConfig:
-    from googlenet_edge.stream import StreamConfig
-
-    return StreamConfig(
-        warmup_frames=arguments.warmup,
-        max_frames=arguments.frames,
-        max_duration_s=arguments.duration,
-        top_k=arguments.top_k,
-        region=arguments.region,
-        delivery="every" if arguments.every_frame else "newest" if arguments.newest_frame else "auto",
-        max_batch=arguments.max_batch,
-        batch_wait_ms=arguments.batch_wait,
-        smoothing_ms=arguments.smoothing,
-        min_probability=arguments.min_probability,
-    )
-
-
-def _source_options(arguments: argparse.Namespace) -> SourceOptions:
-    from googlenet_edge.capture.reconnect import Reconnect
-    from googlenet_edge.capture.source import SourceOptions
-
-    return SourceOptions(
-        open_timeout_ms=arguments.open_timeout,
-        read_timeout_ms=arguments.read_timeout,
-        size_px=arguments.size,
-        fps=arguments.fps,
-        every_frame=arguments.every_frame,
-        loop=arguments.loop,
-        fourcc=arguments.fourcc,
-        buffers=arguments.buffers,
-        transport=arguments.transport,
-        latency_ms=arguments.latency,
-        reconnect=Reconnect(attempts=arguments.reconnect),
-    )

@@ -7,6 +7,7 @@ import argparse
 from googlenet_edge.cli import run_types
 from googlenet_edge.cli.arguments import path_argument, whole_number
 from googlenet_edge.cli.backend_arguments import add_backend_arguments
+from googlenet_edge.cli.machine_watch import add_watch_arguments
 
 __all__ = ["configure"]
 
@@ -152,8 +153,10 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
         "--samples",
         action="store_true",
         help="with --report: write each frame's time points to REPORT-samples.csv beside it, or to "
-        "REPORT-samples-NAME.csv for each of several sources",
+        "REPORT-samples-NAME.csv for each of several sources; until the end they are in REPORT-samples.raw, which "
+        "`report` reads if the run is killed",
     )
+    add_watch_arguments(outputs)
     outputs.add_argument("--quiet", action="store_true", help="no live line and no table; errors only")
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
 
-from googlenet_edge import __version__
+from googlenet_edge.cli.run_settings import RunSettings, settings_facts
 from googlenet_edge.cli.streams import discard
 from googlenet_edge.errors import OutputError
 from googlenet_edge.latency.cameras import (
@@ -19,28 +18,17 @@ from googlenet_edge.latency.cameras import (
     cameras_table,
     fairness,
 )
-from googlenet_edge.latency.machine import MachineInfo
 from googlenet_edge.latency.report import RunFacts
 from googlenet_edge.latency.table import latency_notes, latency_table
 
 if TYPE_CHECKING:
-    from googlenet_edge.capture.source import Source, SourceOptions
-    from googlenet_edge.stream import Accuracy, StreamConfig, StreamReport
+    from googlenet_edge.capture.source import Source
+    from googlenet_edge.cli.machine_watch import Watched
+    from googlenet_edge.stream import Accuracy, StreamReport
 
-__all__ = ["RunSettings", "camera_figures", "print_line", "print_report", "run_facts"]
+__all__ = ["camera_figures", "print_line", "print_report", "run_facts"]
 
 _WIDTH = 1000
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """How a run was made, for its report."""
-
-    config: StreamConfig
-    options: SourceOptions
-    machine: MachineInfo
-    """As it was before the run."""
-    on_output_error: str
 
 
 def camera_figures(report: StreamReport, sources: Sequence[Source]) -> tuple[CameraFigures, ...]:
@@ -71,13 +59,13 @@ def run_facts(
     cameras: Sequence[CameraFigures],
     classifier: Mapping[str, str],
     settings: RunSettings,
+    watched: Watched,
     sinks: Sequence[Mapping[str, object]] = (),
 ) -> RunFacts:
     """Return what the report file says besides the statistics; ``classifier`` is what it says of itself."""
-    config, reconnect = settings.config, settings.options.reconnect
-    region, fair = config.region, fairness(cameras)
+    fair = fairness(cameras)
     return RunFacts(
-        machine=settings.machine,
+        machine=watched.machine,
         source={
             "description": _described(cameras),
             "live": any(camera.live for camera in cameras),
@@ -88,28 +76,17 @@ def run_facts(
         classifier=classifier,
         accuracy=_accuracy_facts(report.accuracy),
         run={
-            "version": __version__,
             "ended_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "ended": report.ended,
             "error": None if report.error is None else str(report.error),
             "frames": report.frames,
-            "warmup_frames": config.warmup_frames,
-            "max_frames": config.max_frames,
-            "max_duration_s": config.max_duration_s,
-            "top_k": config.top_k,
-            "region_px": None if region is None else [region.x_px, region.y_px, region.width_px, region.height_px],
-            "delivery": config.delivery,
-            "max_batch": config.max_batch,
-            "batch_wait_ms": config.batch_wait_ms,
             "batches": {str(frames): batches for frames, batches in report.batches},
-            "smoothing_ms": config.smoothing_ms,
-            "min_probability": config.min_probability,
-            "reconnect_attempts": "forever" if reconnect.attempts is None else reconnect.attempts,
-            "on_output_error": settings.on_output_error,
+            **settings_facts(settings),
         },
         cameras=[camera_document(camera) for camera in cameras],
         fairness=None if fair is None else {"jain_index": round(fair, 6), "definition": FAIRNESS_DEFINITION},
         sinks=sinks,
+        watched=watched.document,
     )
 
 
@@ -127,11 +104,14 @@ def print_line(line: str, stream: TextIO) -> None:
 def print_report(
     report: StreamReport,
     cameras: Sequence[CameraFigures],
-    settings: RunSettings,
+    machine: Sequence[str],
     sinks: Sequence[Mapping[str, object]],
     stream: TextIO,
 ) -> None:
-    """Print how the run ended, accuracy, the cameras, the latency table and its notes. Raises :class:`OutputError`."""
+    """Print how the run ended, accuracy, the cameras, the latency table and its notes. Raises :class:`OutputError`.
+
+    ``machine``: what is to be said of it.
+    """
     # Wider than any table: rich would cut figures off at a narrow terminal's edge, where the terminal breaks the line.
     console = Console(file=stream, highlight=False, soft_wrap=True, width=_WIDTH)
     try:
@@ -153,16 +133,8 @@ def print_report(
                 names = ", ".join(camera.name or "" for camera in cameras if camera.captured == definition)
                 of = f" ({names})" if len({camera.captured for camera in cameras}) > 1 else ""
                 console.print(f"captured{of} = {definition}", markup=False)
-        for line in _sink_lines(sinks):
+        for line in (*_sink_lines(sinks), *machine):
             console.print(line, markup=False)
-        load = settings.machine.load_average[0] if settings.machine.load_average else 0.0
-        cores = settings.machine.usable_cores
-        if load > cores:
-            console.print(
-                f"the machine was busy before the run (load {load:.1f} on {cores} cores), so these latencies are "
-                "longer than it can do",
-                markup=False,
-            )
         stream.flush()
     except OSError as error:
         discard(stream)

@@ -86,9 +86,10 @@ def _outputs(arguments: argparse.Namespace, sources: Sequence[NamedSource]) -> l
         if name not in (None, _STANDARD_OUTPUT):
             outputs.append((option, Path(name)))
     if arguments.samples:
-        from googlenet_edge.latency.report import samples_path
+        from googlenet_edge.latency.report import raw_path, samples_path
 
-        outputs += [("--samples", samples_path(arguments.report, source.name)) for source in sources]
+        for source in sources:
+            outputs += [("--samples", path(arguments.report, source.name)) for path in (samples_path, raw_path)]
     return outputs
 
 

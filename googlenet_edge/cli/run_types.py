@@ -11,7 +11,18 @@ from googlenet_edge.errors import InputError
 if TYPE_CHECKING:
     from googlenet_edge.types import Region
 
-__all__ = ["attempts", "fourcc", "lines_target", "milliseconds", "probability", "rate", "region", "seconds", "size_px"]
+__all__ = [
+    "attempts",
+    "fourcc",
+    "frames_per_second",
+    "lines_target",
+    "milliseconds",
+    "probability",
+    "rate",
+    "region",
+    "seconds",
+    "size_px",
+]
 
 _MOST_ATTEMPTS = 1_000_000
 _LARGEST_SIDE_PX = 16_384  # this and the next as of googlenet_edge.capture.options.SourceOptions
@@ -31,6 +42,11 @@ def seconds(text: str) -> float:
 def milliseconds(text: str) -> float:
     """A number of milliseconds above 0, up to an hour."""
     return _number(text, 3_600_000, "a number of milliseconds")
+
+
+def frames_per_second(text: str) -> float:
+    """Frames per second."""
+    return _number(text, 1000, "frames per second", smallest=_LOWEST_RATE)
 
 
 def rate(text: str) -> float | Literal["native"]:

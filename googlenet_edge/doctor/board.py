@@ -31,12 +31,13 @@ JETPACK_OF_L4T = {
 def read_board(machine: Machine) -> Board:
     """Read what kind of machine this is and how it is clocked."""
     info = machine_info(machine.root)
-    l4t = _l4t(machine)
+    l4t = info.l4t
     compatible = machine.read("proc/device-tree/compatible") or ""
     # A container sees neither the release nor the device tree, but the kernel is the board's: 5.15.148-tegra.
     of_tegra = (machine.read("proc/sys/kernel/osrelease") or "").strip().endswith("-tegra")
     is_jetson = l4t is not None or "nvidia,tegra" in compatible or "Jetson" in (info.board or "") or of_tegra
     clocks, locked = _clocks(machine)
+    governor = machine.read("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     vendors = [
         machine.read(str(path.relative_to(machine.root))) for path in machine.glob("sys/bus/pci/devices/*/vendor")
     ]
@@ -52,7 +53,7 @@ def read_board(machine: Machine) -> Board:
         jetpack=_jetpack(machine, l4t) if is_jetson else None,
         power_mode=_power_mode(machine) if is_jetson else None,
         fastest_mode=_fastest_mode(machine) if is_jetson else None,
-        clocks=clocks if info.cpu_governor is None else f"{clocks}, governor {info.cpu_governor}",
+        clocks=f"{clocks}, governor {governor}" if clocks and governor else clocks,
         clocks_locked=locked,
     )
 
@@ -88,11 +89,6 @@ def read_cameras(machine: Machine) -> tuple[Camera, ...]:
 def _field(text: str, pattern: str) -> str | None:
     match = re.search(pattern, text, re.MULTILINE)
     return match.group(1).strip() if match else None
-
-
-def _l4t(machine: Machine) -> str | None:
-    match = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", machine.read("etc/nv_tegra_release") or "")
-    return f"{match.group(1)}.{match.group(2)}" if match else None
 
 
 def _jetpack(machine: Machine, l4t: str | None) -> str | None:

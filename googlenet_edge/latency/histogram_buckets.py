@@ -12,21 +12,15 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["BITS", "LARGEST", "bucket_edges", "bucket_of", "buckets_of"]
+__all__ = ["BITS", "LARGEST", "bucket_edges", "buckets_of", "exact_sum"]
 
 BITS: Final = 10
 """Of precision: a bucket is at most 2^-BITS as wide as its lower edge is large."""
 LARGEST: Final = (1 << 63) - 1
 
 
-def bucket_of(value: int) -> int:
-    """Return the number of the bucket of a value of 0 or more."""
-    shift = max(0, value.bit_length() - 1 - BITS)
-    return (shift << BITS) + (value >> shift)
-
-
 def buckets_of(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return the same for many values: int64 (N,), 0 or more each."""
+    """Return the numbers of the buckets of values, int64 (N,), 0 or more each: int64 (N,)."""
     # A float may round a value up to the next power of two. That is one shift too many, and gives the same number.
     bit_lengths = np.frexp(values.astype(np.float64))[1].astype(np.int64)
     shifts = np.maximum(0, bit_lengths - 1 - BITS)
@@ -40,3 +34,11 @@ def bucket_edges(bucket: int) -> tuple[int, int]:
     low = (number - (shift << BITS)) << shift
     high = low + (1 << shift) - 1
     return (low, high) if bucket >= 0 else (-1 - high, -1 - low)
+
+
+def exact_sum(values: npt.NDArray[np.int64]) -> int:
+    """Return the sum of int64 (N,), also one that 64 bits do not hold."""
+    if not values.size or max(abs(int(values.min())), abs(int(values.max()))) < LARGEST // values.size:
+        return int(values.sum())
+    high, low = int((values >> 32).sum()), int((values & 0xFFFFFFFF).sum())
+    return (high << 32) + low

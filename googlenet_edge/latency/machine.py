@@ -1,9 +1,10 @@
-"""What a latency depends on besides the program: the machine, how busy it is and how its clocks are governed."""
+"""What a machine is: board, processor, system and driver. What it is doing is its state, in ``watch``."""
 
 from __future__ import annotations
 
 import os
 import platform
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,23 +13,19 @@ __all__ = ["MachineInfo", "machine_info"]
 
 @dataclass(frozen=True)
 class MachineInfo:
-    """A machine as it was at one moment. What cannot be read is None."""
+    """A machine, as far as it stays the same. What cannot be read is None."""
 
     platform: str
     python: str
-    board: str | None
-    """The board's name from its device tree, for example "NVIDIA Jetson Orin Nano Developer Kit"."""
     cpu: str
     cores: int
-    """Logical cores of the machine."""
-    usable_cores: int
-    """Those of them that this process may run on."""
-    cpu_governor: str | None
-    """Frequency governor of core 0, for example "performance" or "schedutil"."""
-    cpu_mhz: float | None
-    """Present clock of core 0."""
-    load_average: tuple[float, float, float] | None
-    """Over 1, 5 and 15 minutes: what else kept the machine busy, if this is taken before the run."""
+    """Logical cores."""
+    board: str | None = None
+    """The board's name from its device tree, for example "NVIDIA Jetson Orin Nano Developer Kit"."""
+    l4t: str | None = None
+    """Release of Jetson Linux, for example "36.4.3"."""
+    nvidia_driver: str | None = None
+    """Version of the loaded kernel driver, for example "570.86.15"."""
 
     def to_dict(self) -> dict[str, object]:
         """Return the fields as JSON values."""
@@ -36,20 +33,15 @@ class MachineInfo:
 
 
 def machine_info(root: Path = Path("/")) -> MachineInfo:
-    """Look at this machine. ``root`` is where its /proc and /sys are found."""
-    frequency = root / "sys/devices/system/cpu/cpu0/cpufreq"
-    khz = _first_line(frequency / "scaling_cur_freq")
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    """Look at this machine. ``root`` is where its /proc, /sys and /etc are found."""
     return MachineInfo(
         platform=platform.platform(),
         python=platform.python_version(),
-        board=_first_line(root / "proc/device-tree/model"),
         cpu=_cpu_model(root),
         cores=os.cpu_count() or 1,
-        usable_cores=usable or 1,
-        cpu_governor=_first_line(frequency / "scaling_governor"),
-        cpu_mhz=int(khz) / 1000 if khz is not None and khz.isdigit() else None,
-        load_average=_load_average(),
+        board=_first_line(root / "proc/device-tree/model"),
+        l4t=_l4t(root),
+        nvidia_driver=_nvidia_driver(root),
     )
 
 
@@ -65,16 +57,28 @@ def _cpu_model(root: Path) -> str:
     return fields.get("model name") or platform.processor() or platform.machine()
 
 
+def _l4t(root: Path) -> str | None:
+    match = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", _first_line(root / "etc/nv_tegra_release") or "")
+    return f"{match.group(1)}.{match.group(2)}" if match else None
+
+
+def _nvidia_driver(root: Path) -> str | None:
+    """Of the module that is loaded; a container shares its host's. Jetsons with the nvgpu driver alone have none."""
+    said = _first_line(root / "sys/module/nvidia/version")
+    if said is None:
+        match = re.search(
+            r"^NVRM version: .*?\s(\d+\.[\d.]+)\s", _text(root / "proc/driver/nvidia/version"), re.MULTILINE
+        )
+        said = match.group(1) if match else None
+    return said
+
+
 def _first_line(path: Path) -> str | None:
+    return _text(path).strip("\x00\n ").split("\n")[0] or None  # device-tree strings end in a zero byte
+
+
+def _text(path: Path) -> str:
     try:
-        text = path.read_text(errors="replace")
+        return path.read_text(errors="replace")
     except OSError:
-        return None
-    return text.strip("\x00\n ").split("\n")[0] or None  # device-tree strings end in a zero byte
-
-
-def _load_average() -> tuple[float, float, float] | None:
-    try:
-        return os.getloadavg()
-    except (OSError, AttributeError):
-        return None
+        return ""

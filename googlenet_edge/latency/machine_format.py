@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from googlenet_edge.latency.duration_format import Count
+
 __all__ = [
     "ChannelEntry",
     "DifferenceEntry",
@@ -22,8 +24,6 @@ __all__ = [
     "WatchEntry",
 ]
 
-Count = Annotated[int, Meta(ge=0)]
-
 
 class DifferenceEntry(msgspec.Struct, frozen=True):
     """What was not the same before and after the run."""
@@ -34,11 +34,17 @@ class DifferenceEntry(msgspec.Struct, frozen=True):
     after: str
 
 
+State = Annotated[
+    dict[str, Any], Meta(description="The machine at one moment.", extra_json_schema={"$ref": "#/$defs/MachineState"})
+]
+"""What :meth:`~googlenet_edge.latency.watch.state.MachineState.from_dict` takes."""
+
+
 class StateEntry(msgspec.Struct, frozen=True):
     """The machine before and after the run."""
 
-    before: dict[str, Any]
-    after: dict[str, Any]
+    before: State
+    after: Annotated[State | None, Meta(description="null where the last look failed.")]
     concerns: Annotated[tuple[str, ...], Meta(description="What is doubtful about the state before the run.")] = ()
     differences: tuple[DifferenceEntry, ...] = ()
 
@@ -104,10 +110,11 @@ class UnreadableEntry(msgspec.Struct, frozen=True):
 
 
 class EnergyEntry(msgspec.Struct, frozen=True):
-    """Energy of the run."""
+    """Energy of the measured frames."""
 
-    seconds: Annotated[float, Meta(ge=0)]
+    seconds: Annotated[float, Meta(ge=0, description="From the result before the first of them to the last one.")]
     frames: Count
+    from_s: Annotated[float, Meta(description="When that stretch begins, seconds from the start of the run.")] = 0.0
     joules: float | None = None
     watts: Annotated[float | None, Meta(description="Mean of the included rails.")] = None
     idle_watts: Annotated[float | None, Meta(description="Mean before the run.")] = None

@@ -2,7 +2,7 @@
 
 The format is version 0.0.4 of "Exposition formats" in Prometheus' documentation: HELP and TYPE before the samples of a
 metric, all of which stand together; in label values backslash, double quote and line feed are escaped, in HELP
-backslash and line feed. Base units: seconds, and ratios from 0 to 1.
+backslash and line feed. Base units: seconds, hertz, watts, joules, and ratios from 0 to 1.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from datetime import datetime
 from pathlib import Path
 
 from googlenet_edge.atomic import atomic_file
+from googlenet_edge.latency.prometheus_machine import machine_gauges
+from googlenet_edge.latency.prometheus_scenario import scenario_gauges
 from googlenet_edge.latency.report_format import ReportDocument, StageEntry
 from googlenet_edge.latency.summary import PERCENTILES
 
@@ -27,7 +29,7 @@ Sample = tuple[str, Labels, float]
 
 def prometheus_text(document: ReportDocument) -> str:
     """Return the text. The label ``camera`` is empty for the whole run, and is there for each camera of several."""
-    whole: tuple[Labels, Mapping[str, StageEntry]] = ({"camera": ""}, document.latency.stages)
+    whole: tuple[Labels, Mapping[str, StageEntry]] = ({"camera": ""}, document.all_stages)
     several = document.cameras if len(document.cameras) > 1 else ()
     groups = [whole, *(({"camera": camera.name or ""}, camera.stages) for camera in several)]
     frames = document.frames
@@ -58,7 +60,7 @@ def prometheus_text(document: ReportDocument) -> str:
         _metric(
             "frames_measured",
             "gauge",
-            "Frames of the last run after its warm-up.",
+            "Frames of the last run after its warm-up; of a scenario, queries or batches.",
             [("", {"camera": ""}, frames.measured), *(("", _camera(c.name), c.measured) for c in several)],
         ),
         _metric(
@@ -72,7 +74,8 @@ def prometheus_text(document: ReportDocument) -> str:
             "gauge",
             "Measured frames per second of the last run.",
             [("", labels, rate) for labels, rate in
-             [({"camera": ""}, frames.fps), *((_camera(c.name), c.fps) for c in several)] if rate is not None],
+             [({"camera": ""}, document.frames_per_second), *((_camera(c.name), c.fps) for c in several)]
+             if rate is not None],
         ),
         _metric(
             "camera_outages",
@@ -87,6 +90,8 @@ def prometheus_text(document: ReportDocument) -> str:
             [("", _camera(c.name), c.outages.down_s) for c in document.cameras],
         ),
         _metric("accuracy_ratio", "gauge", "Top-1 accuracy of the last run, 0 to 1.", _accuracy(document)),
+        *(_metric(name, "gauge", text, samples)
+          for name, text, samples in (*scenario_gauges(document), *machine_gauges(document))),
         _metric("run_end_timestamp_seconds", "gauge", "When the last run ended, Unix time.", _ended(document)),
     ]  # fmt: skip
     return "".join(parts)
@@ -117,6 +122,8 @@ def _summary(labels: Labels, stage: StageEntry) -> Iterator[Sample]:
 
 def _info(document: ReportDocument) -> Labels:
     known = {name: str(document.classifier[name]) for name in _INFO if document.classifier.get(name) is not None}
+    if document.scenario is not None:
+        known["scenario"] = document.scenario.title
     return {**known, "source": document.source.description, "version": document.run.version or ""}
 
 

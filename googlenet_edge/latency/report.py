@@ -10,24 +10,34 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from googlenet_edge.atomic import atomic_file
+from googlenet_edge.latency.histogram import RELATIVE_ERROR
 from googlenet_edge.latency.machine import MachineInfo
-from googlenet_edge.latency.recorder import MISSING, Samples
+from googlenet_edge.latency.recorder import Samples
+from googlenet_edge.latency.sample_format import MISSING
 from googlenet_edge.latency.stages import DEVICE_STAGE_DEFINITION, STAGES, WAIT
 from googlenet_edge.latency.summary import PERCENTILES, LatencySummary, StageStatistics, minimum_samples
 
 __all__ = [
+    "ALL_FRAMES",
     "SCHEMA_VERSION",
     "RunFacts",
+    "measured_document",
+    "raw_path",
     "report_document",
     "samples_path",
+    "stage_document",
     "stages_document",
+    "write_document",
     "write_report",
     "write_samples",
 ]
 
 SCHEMA_VERSION = 1
+ALL_FRAMES: Final = "all measured frames"
+"""What percentiles come from where every frame was kept."""
 
 _PERCENTILE_DEFINITION = "nearest rank: the ceil(p / 100 x N)-th smallest of N samples, without interpolation"
 _WAIT_DEFINITION = (
@@ -57,6 +67,8 @@ class RunFacts:
     """How evenly the cameras were served; None for one."""
     sinks: Sequence[Mapping[str, object]] = ()
     """What the sinks that go on after a failure had to drop."""
+    watched: Mapping[str, object] = field(default_factory=dict)
+    """``state``, ``watch`` and ``energy``: :meth:`~googlenet_edge.latency.watch.run.RunWatch.document`."""
 
 
 def report_document(summary: LatencySummary, facts: RunFacts) -> dict[str, object]:
@@ -81,6 +93,18 @@ def report_document(summary: LatencySummary, facts: RunFacts) -> dict[str, objec
             "dropped": "frames that gave way to newer ones, in the source before the loop took them, or in the loop "
             "before their result was taken",
         },
+        **measured_document(summary),
+        "accuracy": dict(facts.accuracy),
+        "cameras": [dict(camera) for camera in facts.cameras],
+        "fairness": None if facts.fairness is None else dict(facts.fairness),
+        "sinks": [dict(sink) for sink in facts.sinks],
+        **facts.watched,
+    }
+
+
+def measured_document(summary: LatencySummary) -> dict[str, object]:
+    """Return all that the report says of what was measured: ``frames``, ``warmup`` and ``latency``, as JSON values."""
+    return {
         "frames": {
             "measured": summary.count,
             "warmup": summary.warmup.frames,
@@ -94,27 +118,39 @@ def report_document(summary: LatencySummary, facts: RunFacts) -> dict[str, objec
             "first_frame_ms": _ms(summary.warmup.first_frame_ns),
         },
         "latency": {
-            "percentiles_from": "all measured frames"
-            if summary.sampled == summary.count
-            else f"a uniform random sample of {summary.sampled} of {summary.count} measured frames; "
-            "count, mean and max are exact",
+            "percentiles_from": ALL_FRAMES if summary.exact else _in_histogram(summary.count),
+            "sampled": summary.sampled,
             "stages": stages_document(summary),
         },
-        "accuracy": dict(facts.accuracy),
-        "cameras": [dict(camera) for camera in facts.cameras],
-        "fairness": None if facts.fairness is None else dict(facts.fairness),
-        "sinks": [dict(sink) for sink in facts.sinks],
     }
 
 
 def stages_document(summary: LatencySummary) -> dict[str, object]:
     """Return the statistics of each stage as JSON values, by the stages' names."""
-    return {stage.name: _stage_document(stage) for stage in summary.stages}
+    return {stage.name: stage_document(stage) for stage in summary.stages}
+
+
+def stage_document(stage: StageStatistics) -> dict[str, object]:
+    """Return the statistics of one stage as JSON values."""
+    return {
+        "count": stage.count,
+        "mean_ms": round(stage.mean_ns / 1e6, 6),
+        **{f"p{p.percent}_ms": _ms(p.duration_ns) for p in stage.percentiles},
+        "max_ms": _ms(stage.maximum.duration_ns),
+        "max_sequence": stage.maximum.sequence,
+        "max_at_s": round(stage.maximum.at_ns / 1e9, 3),
+        "unreliable": [f"p{p.percent}" for p in stage.percentiles if not p.reliable],
+    }
 
 
 def write_report(path: Path, summary: LatencySummary, facts: RunFacts) -> None:
-    """Write the report as JSON, whole or not at all. Raises :class:`OutputError`."""
-    text = json.dumps(report_document(summary, facts), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """Write the report of a run as JSON, whole or not at all. Raises :class:`OutputError`."""
+    write_document(path, report_document(summary, facts))
+
+
+def write_document(path: Path, document: Mapping[str, object]) -> None:
+    """Write a report, given as JSON values, whole or not at all. Raises :class:`OutputError`."""
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     # A file name that is not UTF-8 has lone surrogates in Python; "backslashreplace" makes them JSON escapes.
     data = text.encode("utf-8", "backslashreplace")
     with atomic_file(path, what="report") as file:
@@ -127,6 +163,11 @@ def samples_path(report: Path, camera: str | None = None) -> Path:
     Those of one of several cameras go to ``report-samples-NAME.csv``.
     """
     return report.with_name(f"{report.stem}-samples{'' if camera is None else f'-{camera}'}.csv")
+
+
+def raw_path(report: Path, camera: str | None = None) -> Path:
+    """Return where raw samples are kept while a run goes on: ``report-samples.raw``, beside :func:`samples_path`."""
+    return samples_path(report, camera).with_suffix(".raw")
 
 
 def write_samples(path: Path, samples: Samples) -> None:
@@ -142,16 +183,11 @@ def write_samples(path: Path, samples: Samples) -> None:
             file.write((",".join("" if value == MISSING else str(value) for value in row) + "\n").encode())
 
 
-def _stage_document(stage: StageStatistics) -> dict[str, object]:
-    return {
-        "count": stage.count,
-        "mean_ms": round(stage.mean_ns / 1e6, 6),
-        **{f"p{p.percent}_ms": _ms(p.duration_ns) for p in stage.percentiles},
-        "max_ms": _ms(stage.maximum.duration_ns),
-        "max_sequence": stage.maximum.sequence,
-        "max_at_s": round(stage.maximum.at_ns / 1e9, 3),
-        "unreliable": [f"p{p.percent}" for p in stage.percentiles if not p.reliable],
-    }
+def _in_histogram(frames: int) -> str:
+    return (
+        f"a histogram of all {frames} measured frames, by which a percentile is at most {100 * RELATIVE_ERROR:.2g} % "
+        "too high; count, mean and max are exact"
+    )
 
 
 def _ms(duration_ns: int) -> float:

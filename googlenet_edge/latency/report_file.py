@@ -9,16 +9,25 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from googlenet_edge.errors import InputError
+from googlenet_edge.latency.layer_format import LayersEntry
 from googlenet_edge.latency.recorder import Samples
-from googlenet_edge.latency.report import SCHEMA_VERSION, samples_path
-from googlenet_edge.latency.report_format import LayersEntry, ReportDocument, StageEntry
+from googlenet_edge.latency.report import ALL_FRAMES, SCHEMA_VERSION, samples_path
+from googlenet_edge.latency.report_format import ReportDocument, StageEntry
 from googlenet_edge.latency.report_samples import POINTS, read_bytes, read_samples
 from googlenet_edge.latency.stages import STAGES
 from googlenet_edge.latency.summary import PERCENTILES, LatencySummary, Maximum, Percentile, StageStatistics, WarmUp
 
-__all__ = ["CameraSamples", "Report", "latency_summary", "read_report", "with_layers"]
+__all__ = [
+    "CameraSamples",
+    "Report",
+    "latency_summary",
+    "read_report",
+    "report_from",
+    "sample_files",
+    "stage_statistics_of",
+    "with_layers",
+]
 
-_ALL_FRAMES = "all measured frames"
 _WRITER = "`googlenet-edge run --report`"
 
 
@@ -40,11 +49,23 @@ class Report:
     """All that is in the file, also what :class:`ReportDocument` does not name. JSON values."""
     samples: tuple[CameraSamples, ...] = ()
     """In the order of the cameras; empty where there are no files of samples."""
+    layers: LayersEntry | None = None
+    """The time of each layer, where it was given too: :func:`with_layers`."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether the percentiles are those of all measured frames, to the nanosecond."""
+        return self.document.latency.percentiles_from == ALL_FRAMES
+
+    @property
+    def kept(self) -> int:
+        """How many frames there are raw samples of."""
+        return sum(len(each.samples.rows) for each in self.samples)
 
     @property
     def complete(self) -> bool:
-        """Whether the statistics come from all measured frames, and so do the samples where there are any."""
-        return self.document.latency.percentiles_from == _ALL_FRAMES
+        """Whether there are raw samples of every measured frame."""
+        return bool(self.samples) and self.kept == self.document.frames.measured
 
 
 def read_report(path: Path) -> Report:
@@ -56,7 +77,7 @@ def read_report(path: Path) -> Report:
     raw = _parsed(path)
     document = _checked(path, raw)
     names = [camera.name for camera in document.cameras] or [None]
-    files = [samples_path(path, name) for name in names if name is None or not {"/", "\0"} & set(name)]
+    files = sample_files(path, document)
     found = [file for file in files if file.exists()]
     if found and len(found) < len(names):
         lacking = ", ".join(file.name for file in files if file not in found)
@@ -65,10 +86,22 @@ def read_report(path: Path) -> Report:
             "restore what is missing, or move the others away"
         )
     samples = tuple(CameraSamples(name, read_samples(file)) for name, file in zip(names, found, strict=False))
-    report = Report(path, document, raw, samples)
-    if samples:
-        _check_same_run(report)
-    return report
+    return _fitting(Report(path, document, raw, samples))
+
+
+def report_from(path: Path, raw: Mapping[str, Any], samples: tuple[CameraSamples, ...] = ()) -> Report:
+    """Return a report from the JSON values in it and its raw samples, in the order of the cameras.
+
+    ``path`` is what messages name. Raises :class:`InputError` for what is no report or a damaged one, and for samples
+    that belong to another run.
+    """
+    return _fitting(Report(path, _checked(path, raw), raw, samples))
+
+
+def sample_files(path: Path, document: ReportDocument) -> list[Path]:
+    """Return where the samples of each camera are, if they were kept: beside the report."""
+    names = [camera.name for camera in document.cameras] or [None]
+    return [samples_path(path, name) for name in names if name is None or not {"/", "\0"} & set(name)]
 
 
 def with_layers(report: Report, path: Path) -> Report:
@@ -91,7 +124,7 @@ def with_layers(report: Report, path: Path) -> Report:
             f"{path}: got the layers of graph {graphs[1]!r}, expected those of {graphs[0]!r}, which the report is of; "
             "measure the layers of the same bundle"
         )
-    return replace(report, document=msgspec.structs.replace(report.document, layers=layers))
+    return replace(report, layers=layers)
 
 
 def latency_summary(document: ReportDocument) -> LatencySummary:
@@ -104,11 +137,12 @@ def latency_summary(document: ReportDocument) -> LatencySummary:
         dropped=frames.dropped,
         dropped_in_warmup=frames.dropped_in_warmup,
         warmup=WarmUp(warmup.frames, _ns(warmup.duration_ms), _ns(warmup.first_frame_ms)),
-        stages=tuple(_statistics(name, stage) for name, stage in latency.stages.items()),
+        stages=tuple(stage_statistics_of(name, stage) for name, stage in latency.stages.items()),
     )
 
 
-def _statistics(name: str, stage: StageEntry) -> StageStatistics:
+def stage_statistics_of(name: str, stage: StageEntry) -> StageStatistics:
+    """Return one stage's statistics, as exact as the file has them."""
     return StageStatistics(
         name=name,
         count=stage.count,
@@ -127,8 +161,9 @@ def _ns(milliseconds: float) -> int:
 
 
 def _parsed(path: Path, what: str = "report") -> Mapping[str, Any]:
+    content = read_bytes(path, what)
     try:
-        raw = _whole_text(json.loads(read_bytes(path, what).decode("utf-8"), parse_constant=_no_number))
+        raw = _whole_text(json.loads(content.decode("utf-8"), parse_constant=_no_number))
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: got no JSON, or a file that is cut off ({error}), expected a latency {what}"
@@ -170,12 +205,12 @@ def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is not JSON")
 
 
-def _check_same_run(report: Report) -> None:
-    """Samples of an earlier run may lie beside a newer report."""
+def _fitting(report: Report) -> Report:
+    """Return the report if its samples are its own: those of an earlier run may lie beside a newer report."""
     document = report.document
-    frames, measured = sum(len(each.samples.rows) for each in report.samples), document.frames.measured
+    frames, measured = report.kept, document.frames.measured
     problem = None
-    if frames > measured or (report.complete and frames < measured):
+    if report.samples and (frames > measured or (report.exact and frames < measured)):
         problem = f"{frames} frames, where the report measured {measured}"
     elif frames:
         problem = _other_maxima(report.samples, document.latency.stages, complete=report.complete)
@@ -184,6 +219,7 @@ def _check_same_run(report: Report) -> None:
             f"{report.path}: got samples of another run beside it ({problem}), expected those of this one; "
             "move them away, or measure again with --samples"
         )
+    return report
 
 
 def _other_maxima(samples: Sequence[CameraSamples], stages: Mapping[str, StageEntry], *, complete: bool) -> str | None:

@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from googlenet_edge.latency.duration_format import Count, Percentiles, Rate, Share, Signed, StageEntry
 from googlenet_edge.latency.machine_format import EnergyEntry, StateEntry, WatchEntry
+from googlenet_edge.latency.scenario_format import AnyScenario, OfflineScenario, QueryScenario
 
 __all__ = [
     "AccuracyEntry",
@@ -21,8 +23,6 @@ __all__ = [
     "FrameAge",
     "FrameCounts",
     "LatencyEntry",
-    "LayerEntry",
-    "LayersEntry",
     "OutagesEntry",
     "ReportDocument",
     "RunEntry",
@@ -32,37 +32,7 @@ __all__ = [
     "WarmUpEntry",
 ]
 
-Count = Annotated[int, Meta(ge=0)]
-Milliseconds = Annotated[float, Meta(ge=0)]
-Signed = Annotated[float, Meta(description="Milliseconds; below 0 where two clocks disagree.")]
-Rate = Annotated[float, Meta(ge=0)]
-Share = Annotated[float, Meta(ge=0, le=1)]
-Percentiles = tuple[str, ...]
 Facts = dict[str, Any]
-
-
-class StageEntry(msgspec.Struct, frozen=True):
-    """The durations of one stage over all measured frames, milliseconds. Percentiles are nearest rank."""
-
-    count: Annotated[int, Meta(ge=0, description="Frames that have this duration.")]
-    mean_ms: Signed
-    max_ms: Signed
-    max_sequence: Annotated[int, Meta(description="The frame with the longest one.")]
-    max_at_s: Annotated[float, Meta(description="When that frame was emitted, seconds from the start of the run.")]
-    p50_ms: Signed | None = None
-    p90_ms: Signed | None = None
-    p95_ms: Signed | None = None
-    p99_ms: Signed | None = None
-    unreliable: Annotated[Percentiles, Meta(description='Percentiles from too few samples, such as "p99".')] = ()
-
-    def percentile_ms(self, percent: int) -> float | None:
-        """Return p50, p90, p95 or p99; None where the report has none, and for any other."""
-        value: float | None = getattr(self, f"p{percent}_ms", None)
-        return value
-
-    def reliable(self, percent: int) -> bool:
-        """Whether there were samples enough for a percentile."""
-        return f"p{percent}" not in self.unreliable
 
 
 class FrameCounts(msgspec.Struct, frozen=True):
@@ -89,10 +59,12 @@ class LatencyEntry(msgspec.Struct, frozen=True):
     """The statistics, by stage. What each stage contains is in ``definitions``, under the same name."""
 
     percentiles_from: Annotated[
-        str, Meta(description='"all measured frames", or of which random sample of them the percentiles are.')
+        str, Meta(description='"all measured frames", or a histogram of all of them, and how exact it is.')
     ]
     stages: Annotated[dict[str, StageEntry], Meta(description="Empty if no frame was measured.")]
-    sampled: Annotated[Count | None, Meta(description="Frames that the percentiles come from.")] = None
+    sampled: Annotated[
+        Count | None, Meta(description="Frames whose time points were kept: all, or a uniform random sample of them.")
+    ] = None
 
 
 class AccuracyEntry(msgspec.Struct, frozen=True):
@@ -163,28 +135,6 @@ class SinkEntry(msgspec.Struct, frozen=True):
     last_error: str | None = None
 
 
-class LayerEntry(msgspec.Struct, frozen=True):
-    """A layer of the engine, or all layers of a row of Table 1."""
-
-    name: str
-    rows: Annotated[tuple[str, ...], Meta(description="Rows of Table 1 whose nodes it computes.")]
-    median_ms: Milliseconds
-    share: Annotated[float, Meta(ge=0, le=1, description="Of the time of all layers in all inferences.")]
-    macs: Annotated[Count | None, Meta(description="Multiply-accumulates for one frame.")] = None
-
-
-class LayersEntry(msgspec.Struct, frozen=True):
-    """Time per layer, measured apart from the run: the profiler itself costs time."""
-
-    inferences: Count
-    frames_per_inference: Count
-    wall_ms: Milliseconds
-    layers_ms: Milliseconds
-    not_covered_ms: Signed
-    rows: tuple[LayerEntry, ...]
-    layers: tuple[LayerEntry, ...]
-
-
 class EventEntry(msgspec.Struct, frozen=True):
     """Something that happened during the run, and may be why frames took long: the cause beside an outlier."""
 
@@ -221,7 +171,13 @@ class ReportDocument(msgspec.Struct, frozen=True):
     run: RunEntry
     source: SourceEntry
     classifier: Annotated[Facts, Meta(description="Model, precision, graph_sha256, and what the backend says.")]
-    machine: Annotated[Facts, Meta(description="The machine before the run; null for what cannot be read.")]
+    machine: Annotated[
+        Facts,
+        Meta(
+            description="What the machine is; null for what cannot be read.",
+            extra_json_schema={"$ref": "#/$defs/MachineInfo"},
+        ),
+    ]
     definitions: Annotated[dict[str, str], Meta(description="What each figure means and contains.")]
     frames: FrameCounts
     warmup: WarmUpEntry
@@ -230,11 +186,24 @@ class ReportDocument(msgspec.Struct, frozen=True):
     cameras: tuple[CameraEntry, ...] = ()
     fairness: FairnessEntry | None = None
     sinks: tuple[SinkEntry, ...] = ()
-    layers: LayersEntry | None = None
     events: tuple[EventEntry, ...] = ()
     state: StateEntry | None = None
     watch: WatchEntry | None = None
     energy: EnergyEntry | None = None
+    scenario: AnyScenario | None = None
+
+    @property
+    def frames_per_second(self) -> float | None:
+        """The rate of frames, also where what the report counts are queries or batches of several; None for none."""
+        scenario = self.scenario
+        if isinstance(scenario, (QueryScenario, OfflineScenario)):
+            return scenario.frames_per_second
+        return self.frames.fps
+
+    @property
+    def all_stages(self) -> dict[str, StageEntry]:
+        """The stages, and the durations that a scenario has besides."""
+        return self.latency.stages | ({} if self.scenario is None else self.scenario.durations)
 
     @property
     def happenings(self) -> tuple[EventEntry, ...]:

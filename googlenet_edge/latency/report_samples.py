@@ -11,7 +11,8 @@ from typing import Final
 import numpy as np
 
 from googlenet_edge.errors import InputError
-from googlenet_edge.latency.recorder import MISSING, Samples
+from googlenet_edge.latency.recorder import Samples
+from googlenet_edge.latency.sample_format import MISSING
 
 __all__ = ["POINTS", "read_bytes", "read_samples"]
 

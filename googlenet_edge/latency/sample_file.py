@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import mmap
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -17,9 +18,9 @@ from typing import Final, NoReturn
 
 from googlenet_edge.atomic import atomic_file
 from googlenet_edge.errors import OutputError
-from googlenet_edge.latency.sample_format import MAGIC, VALUE_BYTES, Kind, Record, pack
+from googlenet_edge.latency.sample_format import MAGIC, MARK, VALUE_BYTES, Kind, Record, pack
 
-__all__ = ["SampleFile"]
+__all__ = ["SampleFile", "in_use", "is_raw", "set_aside"]
 
 _WHAT: Final = "raw samples"
 
@@ -51,7 +52,10 @@ class SampleFile:
             pack(Record("HEAD", number=0, columns=width, samples_before=0, payload=head)),
             pack(Record("COLS", number=1, columns=width, samples_before=0, payload=columns)),
         )
-        _refuse_if_in_use(path)
+        if in_use(path):
+            raise OutputError(
+                f"{_WHAT} {str(path)!r} are being written by another process; name another file, or end that process"
+            )
         with atomic_file(path, what=_WHAT) as file:
             file.write(MAGIC + first + second)
             file.flush()
@@ -128,20 +132,45 @@ class SampleFile:
         ) from error
 
 
-def _refuse_if_in_use(path: Path) -> None:
+def in_use(path: Path) -> bool:
+    """Return whether a process, this one or another, is writing raw samples there."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, ValueError):
-        return  # there is none, or what it is will show when it is to be written
+        return False  # there is none, or what it is will show when it is to be written
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError as error:
-        if error.errno == errno.EWOULDBLOCK:
-            raise OutputError(
-                f"{_WHAT} {str(path)!r} are being written by another process; name another file, or end that process"
-            ) from error
+        return error.errno == errno.EWOULDBLOCK
     finally:
         os.close(descriptor)
+    return False
+
+
+def is_raw(path: Path) -> bool:
+    """Return whether this is a file of raw samples, judged by how it begins; False for what cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(MAGIC) - 1) == MAGIC[:-1]
+    except (OSError, ValueError):
+        return False
+
+
+def set_aside(path: Path) -> Path | None:
+    """Move the samples that an earlier process has left at a path out of the way, and return where to.
+
+    They go to ``NAME-killed.raw`` beside it, in the place of what is there. None where nothing was left, or where it is
+    being written. Raises :class:`OutputError`.
+    """
+    if not is_raw(path) or in_use(path):
+        return None
+    aside = path.with_name(f"{path.stem}-killed{path.suffix}")
+    with _as_output_error(aside):
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            if data.find(MARK + b"ROWS") < 0:
+                return None
+        path.replace(aside)
+    return aside
 
 
 @contextlib.contextmanager

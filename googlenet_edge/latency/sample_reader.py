@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from googlenet_edge.errors import InputError
-from googlenet_edge.latency.recorder import Samples
 from googlenet_edge.latency.sample_format import MAGIC, MARK, MISSING, VALUE_BYTES, Column, Kind, Record, unpack
 
 __all__ = ["Damage", "StoredSamples", "read_samples"]
@@ -56,11 +55,6 @@ class StoredSamples:
     def complete(self) -> bool:
         """Whether these are all samples of the run."""
         return self.closed and self.not_kept == 0 and not self.damage
-
-    @property
-    def samples(self) -> Samples:
-        """The same as a recorder gives them."""
-        return Samples(tuple(column.name for column in self.columns), self.rows, complete=self.complete)
 
     def notes(self) -> list[str]:
         """Return a sentence for each thing that is missing; none for a complete file."""

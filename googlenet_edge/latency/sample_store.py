@@ -97,6 +97,7 @@ class SampleStore:
         self._full = self._failed = self._closed = False
         self._file = SampleFile(path, *self._head(dict(about or {})), width=len(columns))
         self._written_ns = clock()
+        self._begin_chunk()
 
     @property
     def kept(self) -> int:
@@ -117,8 +118,8 @@ class SampleStore:
         """
         if self._full:
             return self._refuse()
-        waiting = self._file.waiting
-        if len(waiting) + self._row.size > self._room():
+        waiting, size = self._waiting, self._row.size
+        if len(waiting) + size > self._room:
             self._not_kept += 1
             self._fill()
             return False
@@ -130,7 +131,7 @@ class SampleStore:
                 + ", ".join(column.name for column in self._columns)
             ) from error
         now_ns, config = self._clock(), self._config
-        if len(waiting) >= config.chunk_samples * self._row.size or now_ns - self._written_ns >= config.chunk_ns:
+        if len(waiting) >= config.chunk_samples * size or now_ns - self._written_ns >= config.chunk_ns:
             self._written_ns = now_ns
             self.flush()
         return True
@@ -142,13 +143,14 @@ class SampleStore:
             return
         self.flush()
         payload = _columns_payload(more)
-        if len(payload) + RECORD_BYTES > self._room():
+        if len(payload) + RECORD_BYTES > self._room:
             self._fill()
             return
         with self._counting_failure():
             self._file.width = len(more)
             self._file.write("COLS", payload)
         self._columns, self._row = more, struct.Struct(f"<{len(more)}q")
+        self._begin_chunk()
 
     def flush(self) -> None:
         """Write the samples that wait: for a pause, in which no frame comes. Raises as :meth:`append` does."""
@@ -158,6 +160,7 @@ class SampleStore:
             self._file.write_waiting()
             if self._config.fsync == "chunk":
                 self._file.sync()
+        self._begin_chunk()
 
     def close(self) -> None:
         """Write the rest and close the file; once closed, do nothing. Raises :class:`OutputError`."""
@@ -185,12 +188,12 @@ class SampleStore:
                 raise
             _LOGGER.warning("raw samples %r: not closed as they should be", str(self._path), exc_info=True)
 
-    def _room(self) -> int:
-        """Return how many bytes the samples of this chunk may have."""
+    def _begin_chunk(self) -> None:
+        """Look where the next samples go, and how many bytes they may have: each frame would be too often to ask."""
         room = self._config.max_bytes - _RESERVE_BYTES - RECORD_BYTES - self._file.size_bytes
-        if self._config.max_samples is None:
-            return room
-        return min(room, (self._config.max_samples - self._file.samples) * self._row.size)
+        if self._config.max_samples is not None:
+            room = min(room, (self._config.max_samples - self._file.samples) * self._row.size)
+        self._waiting, self._room = self._file.waiting, room
 
     def _refuse(self) -> bool:
         if self._closed:

@@ -20,12 +20,17 @@ def derived_schema() -> dict[str, Any]:
     """Return the schema as it follows from :mod:`~googlenet_edge.latency.report_format`: what is to be published."""
     import msgspec
 
+    from googlenet_edge.latency.machine import MachineInfo
     from googlenet_edge.latency.report_format import ReportDocument
+    from googlenet_edge.latency.watch.state import MachineState
 
     document = {
         "$schema": _DIALECT,
         "title": "Latency report of googlenet_edge, schema version 1",
         **msgspec.json.schema(ReportDocument),
     }
+    # The reader takes these as they are, so that one odd value of a machine makes no report unreadable.
+    _, machines = msgspec.json.schema_components([MachineInfo, MachineState], ref_template="#/$defs/{name}")
+    document["$defs"] = {**document["$defs"], **machines}
     plain: dict[str, Any] = json.loads(json.dumps(document))  # defaults may be tuples
     return plain

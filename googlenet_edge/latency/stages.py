@@ -95,13 +95,18 @@ DEVICE_STAGE_DEFINITION = (
 )
 
 
-def capture_definition(*, live: bool, stamp_source: StampSource = "host") -> str:
-    """Return what "captured" means for a source: the moment from which latencies are counted."""
+def capture_definition(*, live: bool, stamp_source: StampSource | None = "host") -> str:
+    """Return what "captured" means for a source: the moment from which latencies are counted.
+
+    ``stamp_source`` is None where it is not known what stamped the frames.
+    """
     if not live:
         return (
             "when the frame was ready in memory: the source is not live, and reading, decoding or rendering the frame "
             "is outside queue and capture_to_result (as far as the loop had to wait for it, it is in wait)"
         )
+    if stamp_source is None:
+        return "the camera's or the sender's own time stamp, or when the host received the frame: which is not known"
     if stamp_source == "device":
         return "the camera's own time stamp, converted to the host's monotonic clock"
     if stamp_source == "stream":

@@ -2,6 +2,7 @@
 
 - **Percentile** p of N samples = nearest rank: the ceil(p / 100 x N)-th smallest sample. No interpolation: every figure
   was really measured.
+  Of a run that is too long to keep all samples, it is read from a histogram, which rounds it up by 0.1 % at most.
 - **fps** = (N - 1) / (last emitted - first emitted): N frames make N - 1 intervals.
 - **Reliable**: the rule of MLPerf Inference's early stopping at 99 % confidence: there are so many samples that the
   chance of at most one of them lying beyond the true percentile, which makes the reported one too low, is at most 1 %.
@@ -10,23 +11,28 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from googlenet_edge.errors import InputError
 from googlenet_edge.latency.early_stopping import minimum_samples
+from googlenet_edge.latency.histogram import Histogram
+from googlenet_edge.latency.rank import rank_of
 
 __all__ = [
+    "NOTHING_MEASURED",
     "PERCENTILES",
     "LatencySummary",
     "Maximum",
     "Percentile",
+    "RunTimes",
     "StageStatistics",
     "WarmUp",
     "frames_per_second",
+    "histogram_statistics",
     "minimum_samples",
     "nearest_rank",
     "stage_statistics",
@@ -88,13 +94,27 @@ class WarmUp:
 
 
 @dataclass(frozen=True)
+class RunTimes:
+    """When a run was measured, by its clock."""
+
+    started_ns: int
+    """From which samples and maxima are counted."""
+    measured_from_ns: int
+    """The result before the first measured frame or, without one, when that frame was taken up."""
+    measured_to_ns: int
+    """The last result of all."""
+    frames: int
+    """Results after ``measured_from_ns``; of several cameras, also those of frames in another's warm-up."""
+
+
+@dataclass(frozen=True)
 class LatencySummary:
     """The statistics of a run."""
 
     count: int
     """Measured frames, without warm-up."""
     sampled: int
-    """Frames that the percentiles come from: all measured ones, or a uniform random sample of them on a long run."""
+    """Frames whose raw time points are kept: all measured ones, or a uniform random sample of them on a long run."""
     fps: float | None
     """Frames per second over the measured frames; None for fewer than two."""
     dropped: int
@@ -104,6 +124,13 @@ class LatencySummary:
     warmup: WarmUp
     stages: tuple[StageStatistics, ...]
     """Empty if no frame was measured."""
+    times: RunTimes | None = None
+    """None where nothing was measured, and where they are not known, as of a summary that was read from a file."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether percentiles are of the durations themselves; else they come from a histogram of all of them."""
+        return self.sampled == self.count
 
     def stage(self, name: str) -> StageStatistics:
         """Return the statistics of one stage. Raises :class:`InputError` if it was not measured."""
@@ -112,6 +139,10 @@ class LatencySummary:
                 return stage
         known = ", ".join(stage.name for stage in self.stages) or "none, as no frame was measured"
         raise InputError(f"stage: got {name!r}, expected one of: {known}")
+
+
+NOTHING_MEASURED: Final = LatencySummary(0, 0, None, 0, 0, WarmUp(0, 0, 0), ())
+"""The summary of a run that ended before its first frame."""
 
 
 def nearest_rank(ordered: npt.NDArray[np.int64], percent: float) -> int:
@@ -123,8 +154,7 @@ def nearest_rank(ordered: npt.NDArray[np.int64], percent: float) -> int:
         raise InputError(
             f"percentile: got percent={percent} of {ordered.size} samples, expected 0 < percent <= 100 of at least one"
         )
-    # The product first: 99 / 100 * 100 is 99.0 exactly, where 0.99 * 100 need not be.
-    return int(ordered[math.ceil(percent * ordered.size / 100) - 1])
+    return int(ordered[rank_of(percent, ordered.size) - 1])
 
 
 def frames_per_second(count: int, span_ns: int) -> float | None:
@@ -148,4 +178,18 @@ def stage_statistics(
         )
         if ordered.size
         else (),
+    )
+
+
+def histogram_statistics(name: str, histogram: Histogram, maximum: Maximum) -> StageStatistics:
+    """Return the statistics of all durations of a stage, at least one, that a histogram has counted."""
+    return StageStatistics(
+        name=name,
+        count=histogram.count,
+        mean_ns=histogram.mean_ns,
+        maximum=maximum,
+        percentiles=tuple(
+            Percentile(percent, histogram.percentile(percent), reliable=histogram.count >= minimum_samples(percent))
+            for percent in PERCENTILES
+        ),
     )

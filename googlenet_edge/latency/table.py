@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
+from googlenet_edge.latency.histogram import RELATIVE_ERROR
 from googlenet_edge.latency.stages import STAGES
 from googlenet_edge.latency.summary import PERCENTILES, LatencySummary, StageStatistics, minimum_samples
 
@@ -61,9 +62,10 @@ def latency_notes(summary: LatencySummary) -> list[str]:
     if lacking:
         needed = ", ".join(f"p{percent} from {minimum_samples(percent)}" for percent in lacking)
         notes.append(f"{_UNRELIABLE} = too few frames to rely on (reliable at 99 % confidence: {needed} frames)")
-    if summary.sampled < summary.count:
+    if not summary.exact:
         notes.append(
-            f"percentiles from a uniform random sample of {summary.sampled} frames; count, max and mean are exact"
+            f"percentiles from a histogram of all {summary.count} frames: at most {100 * RELATIVE_ERROR:.2g} % too "
+            "high; count, max and mean are exact"
         )
     return notes
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -101,10 +100,15 @@ class Classifier:
         return min(self._backend.max_batch or _MOST_AT_ONCE, _MOST_AT_ONCE)
 
     def describe(self) -> dict[str, str]:
-        """Say what classifies, for reports: model, precision, graph_sha256, and what the backend says of itself."""
-        manifest = self.bundle.manifest
-        known = {"model": manifest.name, "precision": manifest.precision, "graph_sha256": self.bundle.graph_sha256}
-        return {**known, **self._backend.describe()}
+        """Say what classifies, for reports: model, precision, the hashes, and what the backend says of itself."""
+        bundle = self.bundle
+        return {
+            "model": bundle.manifest.name,
+            "precision": bundle.manifest.precision,
+            "graph_sha256": bundle.graph_sha256,
+            "bundle_sha256": bundle.sha256,
+            **self._backend.describe(),
+        }
 
     def verify(self) -> float:
         """Check the backend against all golden frames; return the largest absolute difference of a probability.
@@ -215,7 +219,7 @@ class Classifier:
         with self._backend.staging(len(images)) as batch:
             for image, trace, row in zip(images, traces, batch, strict=True):
                 preprocess(image.image if isinstance(image, Frame) else image, rule, region=region, out=row)
-                ready.append(replace(trace, preprocessed_ns=self._clock()))
+                ready.append(trace.with_preprocessed(self._clock()))
             ticket = self._backend.submit(batch, hold=hold)
         return PendingBatch(ticket, tuple(ready), top_k, self.bundle, self._clock)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,7 +40,7 @@ class PendingBatch:
         ready_ns, device_stage_ns = self.ticket.ready_ns, self.ticket.device_stage_ns
         inferred_ns = self.clock() if ready_ns is None else ready_ns
         return [
-            self._prediction(row, replace(trace, inferred_ns=inferred_ns, device_stage_ns=device_stage_ns))
+            self._prediction(row, trace.with_inferred(inferred_ns, device_stage_ns))
             for trace, row in zip(self.traces, probabilities, strict=True)
         ]
 

@@ -13,12 +13,14 @@ decoded in memory.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from googlenet_edge.errors import InputError
-from googlenet_edge.latency.recorder import LatencyRecorder, Samples
-from googlenet_edge.latency.summary import LatencySummary, StageStatistics
+from googlenet_edge.latency.rank import rank_of
+from googlenet_edge.latency.recorder import Samples
+from googlenet_edge.latency.summary import LatencySummary, StageStatistics, WarmUp
+from googlenet_edge.scenarios.recording import NO_WARM_UP, Recording
 from googlenet_edge.scenarios.rig import SECOND_NS, Rig, draws
 from googlenet_edge.scenarios.tally import Tally
 from googlenet_edge.scenarios.work import done_ns, process
@@ -92,8 +94,8 @@ class CameraResult:
 
     config: CameraConfig
     summary: LatencySummary
-    """``queue`` is from a frame's arrival to its being taken up, ``capture_to_emitted`` its age when its result is out;
-    without a warm-up."""
+    """``queue`` is from a frame's arrival to its being taken up, ``capture_to_emitted`` its age when its result is
+    out."""
     samples: Samples
     offered: int
     """Frames that arrived until the run ended."""
@@ -134,7 +136,7 @@ class _Count:
         self.dropped = self.most_dropped = self.late = 0
         self._previous: tuple[int, int] | None = None  # arrival and result of the last frame
         # So many of all frames may be late: nearest rank passes over those behind the ceil(percent / 100 x N)-th.
-        self._late_allowed = config.frames - math.ceil(config.percent * config.frames / 100)
+        self._late_allowed = config.frames - rank_of(config.percent, config.frames)
 
     def drop(self, frames: int) -> None:
         self.dropped += frames
@@ -155,11 +157,15 @@ class _Count:
         return self.dropped > 0 or self.late > self._late_allowed
 
 
-def run_camera(rig: Rig, config: CameraConfig) -> CameraResult:
-    """Take the frames of a camera as they arrive, until the last. Warm up before. What the work raises goes through."""
+def run_camera(rig: Rig, config: CameraConfig, warmup: WarmUp = NO_WARM_UP) -> CameraResult:
+    """Take the frames of a camera as they arrive, until the last. What the work raises goes through.
+
+    Warm up before; ``warmup`` says how that went, for the summary.
+    """
+    recording = Recording(rig, warmup)
     pictures = draws(config.seed, rig.work.frames)
     arrivals = Arrivals(rig.clock(), config.fps, config.frames)
-    recorder = LatencyRecorder(started_ns=arrivals.first_ns, warmup_frames=0)
+    recording.begin(arrivals.first_ns)
     count = _Count(config, arrivals.first_ns)
     following = 0  # the first frame that is neither taken nor dropped
     out_ns = arrivals.first_ns
@@ -176,16 +182,15 @@ def run_camera(rig: Rig, config: CameraConfig) -> CameraResult:
         arrived_ns = arrivals.at_ns(newest)
         trace = process(rig.work, [next(pictures)], newest, arrived_ns)
         following, out_ns = newest + 1, done_ns(trace)
-        recorder.record(trace)
+        recording.record(trace)
         count.add(newest, arrived_ns, out_ns)
         if config.give_up and count.failed:
             ended = "given up"
             break
-    summary = recorder.summarize(dropped=count.dropped)
     return CameraResult(
         config=config,
-        summary=replace(summary, warmup=replace(summary.warmup, first_frame_ns=0)),
-        samples=recorder.samples(),
+        summary=recording.summary(dropped=count.dropped),
+        samples=recording.samples(),
         offered=following,
         dropped=count.dropped,
         most_dropped=count.most_dropped,

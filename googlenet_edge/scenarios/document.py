@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from googlenet_edge.atomic import atomic_file
-from googlenet_edge.latency.report import RunFacts, report_document, stages_document
-from googlenet_edge.latency.summary import LatencySummary, StageStatistics, WarmUp
+from googlenet_edge.latency.report import RunFacts, report_document, stage_document, stages_document
+from googlenet_edge.latency.summary import NOTHING_MEASURED, LatencySummary
 from googlenet_edge.scenarios.definitions import (
     ScenarioFacts,
     camera_definitions,
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
     from googlenet_edge.scenarios.rig import WarmedUp
     from googlenet_edge.scenarios.sustained import SustainedRate, Trial
 
-__all__ = ["camera_report", "loadgen_report", "offline_report", "query_report", "write_document"]
+__all__ = ["begun_report", "camera_report", "loadgen_report", "offline_report", "query_report"]
 
 
 def query_report(name: str, result: QueryResult, facts: ScenarioFacts) -> dict[str, object]:
@@ -94,8 +92,8 @@ def camera_report(
         "late": result.late,
         "missed": result.missed,
         "kept_up": result.kept_up,
-        "result_interval": _statistics(result.interval),
-        "peak_age": _statistics(result.peak_age),
+        "result_interval": None if result.interval is None else stage_document(result.interval),
+        "peak_age": None if result.peak_age is None else stage_document(result.peak_age),
         "sustained": None if sustained is None else _sustained(sustained),
     }
     return _document(result.summary, facts, scenario, camera_definitions(config, facts), result.ended)
@@ -104,7 +102,6 @@ def camera_report(
 def offline_report(result: OfflineResult, facts: ScenarioFacts) -> dict[str, object]:
     """Return the report of offline, as JSON values. The report's own statistics are those of the best batch size."""
     best, near = result.best, result.smallest_near_best
-    empty = LatencySummary(0, 0, None, 0, 0, WarmUp(0, 0, 0), ())
     scenario = {
         **_common("offline", facts, result.config.seed, None if best is None else best.warmed_up),
         "best_batch": None if best is None else best.batch,
@@ -115,21 +112,20 @@ def offline_report(result: OfflineResult, facts: ScenarioFacts) -> dict[str, obj
         "sizes": [_size(one) for one in result.sizes],
         "left_out": [{"batch": batch, "reason": reason} for batch, reason in result.left_out],
     }
-    summary = empty if best is None else best.summary
+    summary = NOTHING_MEASURED if best is None else best.summary
     return _document(summary, facts, scenario, offline_definitions(facts), result.ended)
 
 
-def write_document(path: Path, document: Mapping[str, object]) -> None:
-    """Write a report as JSON, whole or not at all. Raises :class:`OutputError`."""
-    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    with atomic_file(path, what="report") as file:
-        file.write(text.encode("utf-8", "backslashreplace"))
+def begun_report(name: str, facts: ScenarioFacts, definitions: Mapping[str, str]) -> dict[str, object]:
+    """Return what the report says before anything is measured, for those who may have to make one of raw samples."""
+    told = replace(facts, frames=f"{name} of {facts.frames}")
+    return _document(NOTHING_MEASURED, told, None, definitions, "")
 
 
 def _document(
     summary: LatencySummary,
     facts: ScenarioFacts,
-    scenario: Mapping[str, object],
+    scenario: Mapping[str, object] | None,
     definitions: Mapping[str, str],
     ended: str,
 ) -> dict[str, object]:
@@ -149,7 +145,8 @@ def _document(
     document = report_document(summary, run_facts)
     known = document["definitions"]
     document["definitions"] = {**(known if isinstance(known, dict) else {}), **definitions}
-    document["scenario"] = dict(scenario)
+    if scenario is not None:
+        document["scenario"] = dict(scenario)
     return document
 
 
@@ -180,6 +177,7 @@ def _sustained(sustained: SustainedRate) -> dict[str, object]:
     return {
         "fps": None if sustained.fps is None else round(sustained.fps, 3),
         "rule": sustained.config.rule,
+        "percent": sustained.config.percent,
         "resolution": sustained.config.resolution,
         "ended": sustained.ended,
         "trials": [_trial(trial) for trial in sustained.trials],
@@ -195,20 +193,9 @@ def _trial(trial: Trial) -> dict[str, object]:
         "offered": result.offered,
         "dropped": result.dropped,
         "late": result.late,
+        "duration_s": _seconds(result.duration_ns),
         "deadline_ms": _ms(result.config.deadline),
-        "p99_ms": None if result.latency_ns is None else _ms(result.latency_ns),
-    }
-
-
-def _statistics(stage: StageStatistics | None) -> dict[str, object] | None:
-    if stage is None:
-        return None
-    return {
-        "count": stage.count,
-        "mean_ms": round(stage.mean_ns / 1e6, 6),
-        **{f"p{p.percent}_ms": _ms(p.duration_ns) for p in stage.percentiles},
-        "max_ms": _ms(stage.maximum.duration_ns),
-        "unreliable": [f"p{p.percent}" for p in stage.percentiles if not p.reliable],
+        "latency_ms": None if result.latency_ns is None else _ms(result.latency_ns),
     }
 
 

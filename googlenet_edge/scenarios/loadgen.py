@@ -18,13 +18,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from googlenet_edge.errors import BackendError, MissingPackageError, UsageError
-from googlenet_edge.latency.recorder import LatencyRecorder
 from googlenet_edge.scenarios.loadgen_logs import LoadGenSummary, check_logs, log_folder
 from googlenet_edge.scenarios.queries import QueryConfig, QueryResult
+from googlenet_edge.scenarios.recording import Recording
 from googlenet_edge.scenarios.rig import Rig, WarmedUp, warm_up
 from googlenet_edge.scenarios.tally import Tally
 from googlenet_edge.scenarios.work import done_ns, process
@@ -94,13 +94,13 @@ def run_loadgen(rig: Rig, config: QueryConfig, logs: Path) -> LoadGenResult:
             f"measuring with LoadGen: at least {config.min_duration_ns / 1e9:g} s and {config.least_queries} queries"
         )
         with log_folder(logs) as folder:
-            asked = _Asked(rig, config)
+            asked = _Asked(rig, config, warmed_up)
             if not rig.stop.is_set():
                 _drive(asked, _settings(config, warmed_up, rig.work.frames), folder.path)
             if asked.error is not None:
                 raise asked.error
             if rig.stop.is_set():
-                return LoadGenResult(asked.result(warmed_up, "stopped"), None, None, version)
+                return LoadGenResult(asked.result("stopped"), None, None, version)
             summary, ran_out = folder.summary(), folder.ran_out()
             if ran_out:
                 raise BackendError(
@@ -111,17 +111,16 @@ def run_loadgen(rig: Rig, config: QueryConfig, logs: Path) -> LoadGenResult:
     finally:
         _ONE_AT_A_TIME.release()
     ended: QueryEnd = "minimums met" if summary.min_duration_met and summary.min_queries_met else "time up"
-    return LoadGenResult(asked.result(warmed_up, ended), summary, logs, version)
+    return LoadGenResult(asked.result(ended), summary, logs, version)
 
 
 class _Asked:
     """Answers LoadGen's queries. Called from one thread, LoadGen's."""
 
-    def __init__(self, rig: Rig, config: QueryConfig) -> None:
-        self._rig, self._config = rig, config
-        self.tally = Tally()
+    def __init__(self, rig: Rig, config: QueryConfig, warmed_up: WarmedUp) -> None:
+        self._rig, self._config, self._warmed_up = rig, config, warmed_up
+        self.tally, self._recording = Tally(), Recording(rig, warmed_up.warmup)
         self.started_ns = self.ended_ns = rig.clock()
-        self._recorder = LatencyRecorder(started_ns=self.started_ns, warmup_frames=0)
         self.error: BaseException | None = None
 
     def answer(self, indexes: Sequence[int]) -> None:
@@ -133,8 +132,8 @@ class _Asked:
             trace = process(self._rig.work, indexes, self.tally.count, began_ns)
             if not self.tally.count:
                 self.started_ns = began_ns
-                self._recorder = LatencyRecorder(started_ns=began_ns, warmup_frames=0)
-            self._recorder.record(trace)
+                self._recording.begin(began_ns)
+            self._recording.record(trace)
             self.ended_ns = done_ns(trace)
             at_ns = self.ended_ns - self.started_ns
             self.tally.add(self.ended_ns - began_ns, sequence=trace.sequence, at_ns=at_ns)
@@ -145,12 +144,12 @@ class _Asked:
         """Keep the first error; what is asked after it is not worked on."""
         self.error = self.error or error
 
-    def result(self, warmed_up: WarmedUp, ended: QueryEnd) -> QueryResult:
+    def result(self, ended: QueryEnd) -> QueryResult:
         return QueryResult(
             config=self._config,
-            summary=replace(self._recorder.summarize(), warmup=warmed_up.warmup),
-            samples=self._recorder.samples(),
-            warmed_up=warmed_up,
+            summary=self._recording.summary(),
+            samples=self._recording.samples(),
+            warmed_up=self._warmed_up,
             estimate=self.tally.estimate(self._config.percent),
             duration_ns=self.ended_ns - self.started_ns,
             ended=ended,

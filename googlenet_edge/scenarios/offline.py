@@ -11,15 +11,16 @@ import itertools
 import os
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from googlenet_edge.engine.host import read_memory
 from googlenet_edge.errors import BackendError, InputError
-from googlenet_edge.latency.recorder import LatencyRecorder, Samples
+from googlenet_edge.latency.recorder import Samples
 from googlenet_edge.latency.stability import StabilityConfig
 from googlenet_edge.latency.summary import LatencySummary
+from googlenet_edge.scenarios.recording import Recording
 from googlenet_edge.scenarios.rig import SECOND_NS, Rig, WarmedUp, WarmUpConfig, draws, warm_up
 from googlenet_edge.scenarios.work import Job, done_ns
 
@@ -46,6 +47,8 @@ class OfflineConfig:
 
     max_batch: int | None = None
     """The largest size; None for what the work takes."""
+    min_batch: int = 1
+    """The smallest size; of work that takes fewer at once, as many as it takes."""
     min_duration_ns: int = 3 * SECOND_NS
     min_batches: int = 8
     """Each size is measured until both minimums are met."""
@@ -55,17 +58,20 @@ class OfflineConfig:
     )
 
     def __post_init__(self) -> None:
-        if self.min_duration_ns < 0 or self.min_batches < 1 or (self.max_batch is not None and self.max_batch < 1):
+        sizes = (self.min_batch, self.min_batch if self.max_batch is None else self.max_batch)
+        if self.min_duration_ns < 0 or self.min_batches < 1 or not 1 <= sizes[0] <= sizes[1]:
             raise InputError(
-                f"offline: got max_batch={self.max_batch}, min_duration_ns={self.min_duration_ns}, "
-                f"min_batches={self.min_batches}, expected 0 ns or more, and at least 1"
+                f"offline: got min_batch={self.min_batch}, max_batch={self.max_batch}, "
+                f"min_duration_ns={self.min_duration_ns}, min_batches={self.min_batches}, expected sizes from 1 in "
+                "rising order, 0 ns or more, and at least 1"
             )
 
     def sizes(self, most: int) -> list[int]:
         """Return 1, 2, 4 and so on, and the largest itself, for work that takes ``most`` frames at once."""
         largest = most if self.max_batch is None else min(most, self.max_batch)
-        sizes = [1 << power for power in range(largest.bit_length())]
-        return sizes if sizes[-1] == largest else [*sizes, largest]
+        smallest = min(self.min_batch, largest)
+        powers = [1 << power for power in range(largest.bit_length())]
+        return [size for size in powers if smallest <= size < largest] + [largest]
 
 
 @dataclass(frozen=True)
@@ -183,8 +189,9 @@ def _measure(rig: Rig, config: OfflineConfig, batch: int, look: Callable[[], Mem
     warmed_up = warm_up(rig, config.warmup, samples=batch, seed=config.seed + 1)
     rig.on_phase(f"measuring batches of {batch}: at least {config.min_duration_ns / 1e9:g} s")
     indexes = draws(config.seed, rig.work.frames)
+    recording = Recording(rig, warmed_up.warmup, part=f"batch-{batch}")
     started_ns = ended_ns = rig.clock()
-    recorder = LatencyRecorder(started_ns=started_ns, warmup_frames=0)
+    recording.begin(started_ns)
     under_way: deque[Job] = deque()
     begun = finished = 0
     while not rig.stop.is_set():
@@ -196,7 +203,7 @@ def _measure(rig: Rig, config: OfflineConfig, batch: int, look: Callable[[], Mem
             begun += 1
             continue
         trace = under_way.popleft().finish()
-        recorder.record(trace)
+        recording.record(trace)
         finished, ended_ns = finished + 1, done_ns(trace)
     for job in under_way:  # stopped: what is under way holds slots
         job.finish()
@@ -205,8 +212,8 @@ def _measure(rig: Rig, config: OfflineConfig, batch: int, look: Callable[[], Mem
         batch=batch,
         batches=finished,
         duration_ns=ended_ns - started_ns,
-        summary=replace(recorder.summarize(), warmup=warmed_up.warmup),
-        samples=recorder.samples(),
+        summary=recording.summary(),
+        samples=recording.samples(),
         warmed_up=warmed_up,
         used_bytes=None if after is None else after.used_bytes,
     )

@@ -12,22 +12,20 @@ inference_rules.adoc). Official runs take 600 s or more; the default here is 10 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from googlenet_edge.errors import InputError
 from googlenet_edge.latency.early_stopping import PercentileEstimate, minimum_samples
-from googlenet_edge.latency.recorder import LatencyRecorder, Samples
+from googlenet_edge.latency.recorder import Samples
 from googlenet_edge.latency.stability import StabilityConfig
 from googlenet_edge.latency.summary import PERCENTILES, LatencySummary
+from googlenet_edge.scenarios.recording import Recording
 from googlenet_edge.scenarios.rig import SECOND_NS, Rig, WarmedUp, WarmUpConfig, draws, warm_up
 from googlenet_edge.scenarios.tally import Tally
 from googlenet_edge.scenarios.work import done_ns, process
 
-__all__ = ["MULTI_STREAM", "OFFICIAL_NS", "SINGLE_STREAM", "QueryConfig", "QueryResult", "run_queries"]
-
-OFFICIAL_NS: Final = 600 * SECOND_NS
-"""The minimum time of an official MLPerf run."""
+__all__ = ["MULTI_STREAM", "SINGLE_STREAM", "QueryConfig", "QueryResult", "run_queries"]
 
 QueryEnd: TypeAlias = Literal["minimums met", "time up", "stopped"]
 
@@ -110,13 +108,13 @@ def run_queries(rig: Rig, config: QueryConfig) -> QueryResult:
     warmed_up = warm_up(rig, config.warmup, samples=config.samples_per_query, seed=config.seed + 1)
     rig.on_phase(f"measuring: at least {config.min_duration_ns / 1e9:g} s and {config.least_queries} queries")
     indexes = draws(config.seed, rig.work.frames)
-    tally = Tally()
+    tally, recording = Tally(), Recording(rig, warmed_up.warmup)
     started_ns = ended_ns = rig.clock()
-    recorder = LatencyRecorder(started_ns=started_ns, warmup_frames=0)
+    recording.begin(started_ns)
     ended: QueryEnd = "stopped"
     while not rig.stop.is_set():
         trace = process(rig.work, list(itertools.islice(indexes, config.samples_per_query)), tally.count)
-        recorder.record(trace)
+        recording.record(trace)
         ended_ns = done_ns(trace)
         tally.add(ended_ns - trace.captured_ns, sequence=trace.sequence, at_ns=ended_ns - started_ns)
         duration_ns = ended_ns - started_ns
@@ -128,8 +126,8 @@ def run_queries(rig: Rig, config: QueryConfig) -> QueryResult:
             break
     return QueryResult(
         config=config,
-        summary=replace(recorder.summarize(), warmup=warmed_up.warmup),
-        samples=recorder.samples(),
+        summary=recording.summary(),
+        samples=recording.samples(),
         warmed_up=warmed_up,
         estimate=tally.estimate(config.percent),
         duration_ns=ended_ns - started_ns,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from googlenet_edge.errors import InputError
 from googlenet_edge.latency.stability import StabilityConfig, StabilityWarmUp
 from googlenet_edge.latency.summary import WarmUp
+from googlenet_edge.latency.trace_store import TraceStore
 from googlenet_edge.scenarios.work import Work, done_ns, process
 from googlenet_edge.types import Clock
 
@@ -32,6 +33,10 @@ class Rig:
     """Waits for so many seconds; None for ``stop.wait``, which ends at once when it is set."""
     on_phase: Callable[[str], None] = lambda _text: None
     """Is told what is being done, in a few words; never while something is timed."""
+    open_samples: Callable[[WarmUp, str | None], TraceStore | None] = lambda _warmup, _part: None
+    """Opens the file in which raw samples are kept while they are measured, given the warm-up that came before and,
+    where several things are measured one after the other, the name of this one; None for no file. Whoever gives this
+    closes the files."""
 
     def wait_until(self, time_ns: int) -> None:
         """Wait until the clock says so, or ``stop`` is set; it may return a little early or late."""

@@ -123,7 +123,8 @@ class SustainedRate:
 
 class _Search:
     def __init__(self, rig: Rig, base: CameraConfig, config: SearchConfig) -> None:
-        self._rig, self._base, self.config = rig, base, config
+        # Trials are no samples of the rate that is reported.
+        self._rig, self._base, self.config = replace(rig, open_samples=lambda _warmup, _part: None), base, config
         self._end_ns = rig.clock() + config.max_duration_ns
         self.trials: list[Trial] = []
 

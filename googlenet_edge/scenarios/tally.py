@@ -11,11 +11,10 @@ import numpy.typing as npt
 from googlenet_edge.latency.early_stopping import PercentileEstimate, estimate, estimate_at
 from googlenet_edge.latency.histogram import Histogram
 from googlenet_edge.latency.summary import (
-    PERCENTILES,
     Maximum,
-    Percentile,
     StageStatistics,
-    minimum_samples,
+    histogram_statistics,
+    nearest_rank,
     stage_statistics,
 )
 
@@ -60,8 +59,7 @@ class Tally:
         """Return the nearest-rank percentile, above 0 and up to 100. Raises :class:`InputError` where there is none."""
         if not self.exact or not self.count:
             return self._histogram.percentile(percent)
-        ordered = np.sort(self.samples())
-        return int(ordered[-(-percent * ordered.size // 100) - 1])
+        return nearest_rank(np.sort(self.samples()), percent)
 
     def estimate(self, percent: float) -> PercentileEstimate:
         """Return the early-stopping estimate of a percentile, at 99 % confidence."""
@@ -73,10 +71,7 @@ class Tally:
         """Return the statistics under this name, None where there is no duration."""
         if not self.count:
             return None
-        mean_ns = self._histogram.mean_ns
         if self.exact:
+            mean_ns = self._histogram.mean_ns
             return stage_statistics(name, self.samples(), count=self.count, mean_ns=mean_ns, maximum=self._maximum)
-        percentiles = tuple(
-            Percentile(p, self._histogram.percentile(p), reliable=self.count >= minimum_samples(p)) for p in PERCENTILES
-        )
-        return StageStatistics(name, self.count, mean_ns, self._maximum, percentiles)
+        return histogram_statistics(name, self._histogram, self._maximum)

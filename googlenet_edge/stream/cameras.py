@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from googlenet_edge.capture.source import Source
+    from googlenet_edge.latency.trace_store import TraceStore
 
 __all__ = ["Camera", "CameraStatus", "Monitor"]
 
 
 @dataclass(frozen=True)
 class Camera:
-    """One source of a run of several, and what it is called."""
+    """One source of a run, and what it is called."""
 
-    name: str
-    """Told apart by this in results, logs and reports: ``Frame.camera``."""
+    name: str | None
+    """Told apart by this in results, logs and reports: ``Frame.camera``. None where it is the only one."""
     source: Source
+    samples: TraceStore | None = None
+    """Where the time points of its frames are kept while the run goes on; belongs to the caller, who closes it."""
 
 
 @dataclass(frozen=True)

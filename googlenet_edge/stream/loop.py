@@ -45,7 +45,7 @@ def run_stream(
     monitor: Monitor | None = None,
 ) -> StreamReport:
     """Label the frames of one source: :func:`run_streams` of one, whose frames have no camera's name."""
-    return _Run([(None, source)], classifier, sinks, config, clock=clock).run(stop or threading.Event(), monitor)
+    return _Run([Camera(None, source)], classifier, sinks, config, clock=clock).run(stop or threading.Event(), monitor)
 
 
 def run_streams(
@@ -73,19 +73,19 @@ def run_streams(
     that fails ends the run. Such errors are ours: they are returned in the report, beside what was measured. Any other
     exception is a defect and is raised.
 
-    Raises :class:`InputError` for no camera, for two of one name, and for more than one without ``config.overlap``.
+    Raises :class:`InputError` for no camera, for two of one name, for one of several that has none, and for more than
+    one without ``config.overlap``.
     """
     names = [camera.name for camera in cameras]
-    if not names or len(set(names)) != len(names) or not all(names):
+    if not names or len(set(names)) != len(names) or (not all(names) and names != [None]):
         raise InputError(f"cameras: got the names {names}, expected at least one, and each only once; rename them")
-    named = [(camera.name, camera.source) for camera in cameras]
-    return _Run(named, classifier, sinks, config, clock=clock).run(stop or threading.Event(), monitor)
+    return _Run(cameras, classifier, sinks, config, clock=clock).run(stop or threading.Event(), monitor)
 
 
 class _Run:
     def __init__(
         self,
-        cameras: Sequence[tuple[str | None, Source]],
+        cameras: Sequence[Camera],
         classifier: FrameClassifier,
         sinks: Sequence[Sink],
         config: StreamConfig,
@@ -95,17 +95,17 @@ class _Run:
         self._sinks, self._config, self._clock = sinks, config, clock
         self._started_ns = clock()
         self._tallies = [
-            Tally(i, name, source, labels=classifier.labels, config=config, started_ns=self._started_ns)
-            for i, (name, source) in enumerate(cameras)
+            Tally(i, camera, labels=classifier.labels, config=config, started_ns=self._started_ns)
+            for i, camera in enumerate(cameras)
         ]
         # Of a single camera, what was measured of it is what was measured over all.
         self._overall = LatencyRecorder(started_ns=self._started_ns) if len(cameras) > 1 else None
         self._feed: Feed
         if config.overlap:
-            self._feed = Overlapped(cameras, classifier, config, clock=clock)
+            named = [(camera.name, camera.source) for camera in cameras]
+            self._feed = Overlapped(named, classifier, config, clock=clock)
         elif len(cameras) == 1:
-            name, source = cameras[0]
-            self._feed = Serial(source, name, classifier, config)
+            self._feed = Serial(cameras[0].source, cameras[0].name, classifier, config)
         else:
             raise InputError(f"stream: got {len(cameras)} cameras and overlap=False, expected one; leave overlap on")
         self._error: GoogLeNetEdgeError | None = None
@@ -138,6 +138,9 @@ class _Run:
                 self._emit(self._tallies[event.camera], event)
             elif isinstance(event, Ended):
                 self._end(self._tallies[event.camera], event.error, stopped=stop.is_set())
+            else:
+                for tally in self._tallies:
+                    tally.flush()
             if monitor is not None and not self._feed.stuck:
                 monitor.tick([tally.status() for tally in self._tallies])
         reasons = [tally.ended for tally in self._tallies if tally.ended is not None]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from googlenet_edge.capture.options import titled
 from googlenet_edge.errors import GoogLeNetEdgeError, InputError
 from googlenet_edge.stream.decide import asked_top_k
 from googlenet_edge.stream.traffic import Traffic
@@ -134,15 +135,18 @@ class Overlapped:
     def _close(self, lanes: Sequence[Lane]) -> None:
         """Close sources whose takers wait for a frame, all at once."""
         for lane in lanes:
-            _log.info("%s: no frame for %g s at the end of the run; closing it", lane.source.description, PATIENCE_S)
+            _log.info("%s: no frame for %g s at the end of the run; closing it", self._title(lane), PATIENCE_S)
         closers = [threading.Thread(target=lane.source.close, name="feed close", daemon=True) for lane in lanes]
         for closer in closers:
             closer.start()
         until_s = time.monotonic() + CLOSE_S
         for lane in self._traffic.wait_for_takers(CLOSE_S):
-            _log.warning("%s: still blocked after closing; its thread is left behind", lane.source.description)
+            _log.warning("%s: still blocked after closing; its thread is left behind", self._title(lane))
         for closer in closers:
             closer.join(max(0, until_s - time.monotonic()))
+
+    def _title(self, lane: Lane) -> str:
+        return titled(self._names[lane.index], lane.source.description)
 
     # On the takers' threads.
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from googlenet_edge.errors import SourceError, SourceLostError
 from googlenet_edge.latency.recorder import LatencyRecorder
 from googlenet_edge.latency.stages import capture_definition
 from googlenet_edge.stream.accuracy import AccuracyCounter
-from googlenet_edge.stream.cameras import CameraStatus
+from googlenet_edge.stream.cameras import Camera, CameraStatus
 from googlenet_edge.stream.decide import Decider
 from googlenet_edge.stream.report import CameraReport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from googlenet_edge.capture.source import Source
     from googlenet_edge.errors import GoogLeNetEdgeError
     from googlenet_edge.stream.config import StreamConfig
     from googlenet_edge.stream.feed import Feed
@@ -32,20 +30,23 @@ class Tally:
     def __init__(
         self,
         index: int,
-        name: str | None,
-        source: Source,
+        camera: Camera,
         *,
         labels: Sequence[str],
         config: StreamConfig,
         started_ns: int,
     ) -> None:
-        self.index, self.name, self.source = index, name, source
+        source = camera.source
+        self.index, self.name, self.source = index, camera.name, source
         self.frames = 0
         """Frames that went the whole way, warm-up included."""
         self.ended: EndReason | None = None
         """Why it ended; None while it goes on."""
         self.error: GoogLeNetEdgeError | None = None
         self._recorder = LatencyRecorder(started_ns=started_ns, warmup_frames=config.warmup_frames)
+        self._samples = camera.samples
+        if self._samples is not None:
+            self._samples.begin(started_ns)
         self._accuracy = AccuracyCounter(source.labels, labels)
         self._decider = Decider(config)
         self._dropped = self._dropped_in_warmup = 0
@@ -61,8 +62,11 @@ class Tally:
         return self._decider.decide(prediction)
 
     def add(self, frame: Frame, prediction: Prediction, emitted_ns: int, feed: Feed) -> tuple[FrameTrace, bool]:
-        """Count a frame that has gone to all sinks; return its trace, and whether it was a warm-up frame."""
-        trace = replace(prediction.trace, emitted_ns=emitted_ns)
+        """Count a frame that has gone to all sinks; return its trace, and whether it was a warm-up frame.
+
+        Raises :class:`OutputError` where its time points cannot be kept on disk.
+        """
+        trace = prediction.trace.with_emitted(emitted_ns)
         in_warmup = self._recorder.in_warmup
         self._recorder.record(trace)
         self._accuracy.add(frame.truth, prediction)
@@ -73,7 +77,14 @@ class Tally:
         if in_warmup or not self._measured:
             self._dropped_in_warmup = self._dropped  # as far as is known: those before the first measured frame
         self._measured = not in_warmup
+        if self._samples is not None:
+            self._samples.keep(trace, warmup=in_warmup)  # the last: it may raise
         return trace, in_warmup
+
+    def flush(self) -> None:
+        """Bring what is known of the frames so far to the disk, while no frame comes. Raises :class:`OutputError`."""
+        if self._samples is not None:
+            self._samples.flush()
 
     def went_away(self, feed: Feed) -> bool:
         """Say, once for each time, that the camera has been lost and no frame from before that is left to come."""

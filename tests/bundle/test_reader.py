@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -24,6 +25,7 @@ def test_an_opened_bundle_says_what_it_is(tiny_bundle: Path, tiny_facts: BundleF
     assert (bundle.name, bundle.labels, bundle.crop) == ("tiny", tiny_facts.labels, tiny_facts.crop)
     assert bundle.graph_path == tiny_bundle / "model.onnx"
     assert bundle.graph_sha256 == bundle.manifest.record("model.onnx").sha256
+    assert bundle.sha256 == hashlib.sha256((tiny_bundle / "bundle.json").read_bytes()).hexdigest()
     assert bundle.manifest.steps == tiny_facts.steps
 
 

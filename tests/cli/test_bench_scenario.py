@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -147,18 +146,6 @@ def test_wrong_values(tiny_bundle: Path, wrong: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["bench", str(tiny_bundle), "--scenario", "camera", *wrong])
     assert caught.value.code == 2
-
-
-@pytest.mark.parametrize(("load", "said"), [(9.0, True), (0.5, False)])
-def test_a_busy_machine_is_told(
-    tiny_bundle: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *, load: float, said: bool
-) -> None:
-    from googlenet_edge.latency import machine
-
-    here = replace(machine.machine_info(), load_average=(load, load, load), usable_cores=2)
-    monkeypatch.setattr(machine, "machine_info", lambda: here)
-    assert main(["bench", str(tiny_bundle), "--scenario", "single-stream", *QUICK, "--min-duration", "0.01"]) == 0
-    assert ("the machine was busy before the run (load 9.0 on 2 cores)" in capsys.readouterr().out) == said
 
 
 def test_what_cannot_be_written_or_read_is_told_before_measuring(

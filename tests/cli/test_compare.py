@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,8 +36,8 @@ def report(tmp_path: Path) -> Reporter:
             inferred = now + 1_200_000 + int(milliseconds * 1e6 * factor)
             recorder.record(FrameTrace(i, now, now + 200_000, now + 1_200_000, inferred, inferred + 300_000))
             now = inferred + 300_000
-        machine = replace(machine_info(), load_average=(0.0, 0.0, 0.0), cpu_mhz=2000.0)
-        write_report(path, recorder.summarize(), RunFacts(machine, {}, "", {"precision": precision, "threads": "2"}))
+        source, classifier = {"description": "film.mp4"}, {"precision": precision, "threads": "2"}
+        write_report(path, recorder.summarize(), RunFacts(machine_info(), source, "", classifier))
         if samples:
             write_samples(samples_path(path), recorder.samples())
         return path
@@ -112,7 +111,7 @@ def test_without_samples_it_says_how_to_get_a_verdict(report: Reporter, capsys: 
     shown, _ = capsys.readouterr()
     assert "2.00" in shown
     assert "no verdict on inference p50, inference p90, inference p95, inference p99: no raw samples" in shown
-    assert "measure with `googlenet-edge run --report FILE --samples`" in shown
+    assert "for intervals and verdicts: measure with --report FILE --samples" in shown
     assert main(["compare", a, b, "--fail-if-slower", "5%"]) == 1
     assert "none can be shown to be slower" in capsys.readouterr().err
 

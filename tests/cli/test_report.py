@@ -76,7 +76,10 @@ def test_what_cannot_be_read_or_written_is_one_message(
     report: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["report", str(tmp_path / "none.json")]) == 1
-    assert "none.json: cannot be read" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "none.json: cannot be read" in error
+    assert error.count("none.json") == 1
+    assert "cut off" not in error
     report.write_text(report.read_text()[:500])
     assert cli.main(["report", str(report), "-o", str(tmp_path / "out.html")]) == 1
     shown, errors = capsys.readouterr()
@@ -130,3 +133,42 @@ def test_the_report_of_a_real_run_is_valid_and_shown(
         assert f'<figure id="{part}">' in page
     assert cli.main(["report", str(path)]) == 0
     assert "capture to result" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("scenario", "options", "plots"),
+    [
+        ("single-stream", ["--min-duration", "0.1"], ("percentiles", "histogram", "timeline", "stages-bar")),
+        ("offline", ["--min-duration", "0.05", "--max-batch", "2"], ("throughput", "percentiles")),
+        ("camera", ["--min-duration", "0.3", "--no-search"], ("percentiles", "timeline")),
+    ],
+)
+def test_the_report_of_a_scenario_is_valid_and_shown_as_it_was_printed(
+    tiny_bundle: Path,
+    tmp_path: Path,
+    scenario: str,
+    options: list[str],
+    plots: tuple[str, ...],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    path = tmp_path / "bench.json"
+    bench = ["bench", str(tiny_bundle), "--scenario", scenario, "--backend", "onnxruntime", "--threads", "1"]
+    bench += ["--size", "64x48", "--frame-count", "3", *options, "--report", str(path), "--samples"]
+    assert cli.main(bench) == 0
+    printed = capsys.readouterr().out
+    document = json.loads(path.read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(json.loads(report_schema())).validate(document)
+    assert cli.main(["report", str(path)]) == 0
+    shown = capsys.readouterr().out
+    headline = next(line for line in shown.splitlines() if line.startswith(scenario))
+    for line in shown.splitlines():
+        assert line in printed.splitlines(), "what `bench` printed of the same run"
+    assert headline in printed
+    outputs = {"-o": "bench.html", "--csv": "bench.csv", "--prometheus": "bench.prom"}
+    arguments = [part for option, name in outputs.items() for part in (option, str(tmp_path / name))]
+    assert cli.main(["report", str(path), *arguments]) == 0
+    page = (tmp_path / "bench.html").read_text(encoding="utf-8")
+    assert all(f'<figure id="{plot}">' in page for plot in plots)
+    assert f",{scenario},frames_per_second," in (tmp_path / "bench.csv").read_text(encoding="utf-8")
+    assert f'scenario="{scenario}"' in (tmp_path / "bench.prom").read_text(encoding="utf-8")

@@ -168,7 +168,7 @@ def test_a_service_whose_camera_is_away_is_ready_and_stays_alive(
         port = nobody.getsockname()[1]  # free again below, so that connections are refused
     report = tmp_path / "r.json"
     with started(
-        tiny_bundle, f"http://127.0.0.1:{port}/video", "--reconnect", "forever", "--report", report, "--quiet",
+        tiny_bundle, f"yard=http://127.0.0.1:{port}/video", "--reconnect", "forever", "--report", report, "--quiet",
         environment=manager.environment(watchdog_s=0.4),
     ) as process:  # fmt: skip
         manager.wait_for(lambda: manager.count("WATCHDOG=1") >= 3, process)
@@ -176,7 +176,8 @@ def test_a_service_whose_camera_is_away_is_ready_and_stays_alive(
     assert process.returncode == 0, err
     assert took_s < STOP_S
     assert manager.messages[: manager.messages.index("READY=1")][-1].startswith("STATUS=")
-    assert "STATUS=0 of 1 cameras connected, 0 results" in manager.messages
+    assert "STATUS=0 of 1 cameras connected (not yard), 0 results" in manager.messages
+    assert f"yard: http://127.0.0.1:{port}/video: not there yet: " in err
     document = json.loads(report.read_text())
     assert document["cameras"][0]["outages"]["lost"] == 1
     assert document["cameras"][0]["outages"]["down_s"] > 0

@@ -16,7 +16,7 @@ from googlenet_edge.latency.stages import capture_definition
 from googlenet_edge.types import FrameTrace, Outages
 
 MS = 1_000_000
-MACHINE = MachineInfo("Linux-6.1", "3.11.7", "Test Board", "Some CPU", 8, 8, "performance", 1500.0, (0.5, 0.4, 0.3))
+MACHINE = MachineInfo("Linux-6.1", "3.11.7", cpu="Some CPU", cores=8, board="Test Board")
 
 
 @dataclass(frozen=True)

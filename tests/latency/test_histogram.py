@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import copy
-import json
 import math
 import time
 from itertools import pairwise
@@ -15,7 +13,7 @@ from hypothesis import strategies as st
 from googlenet_edge.errors import InputError
 from googlenet_edge.latency.early_stopping import estimate, estimate_at
 from googlenet_edge.latency.histogram import RELATIVE_ERROR, Histogram
-from googlenet_edge.latency.histogram_buckets import LARGEST, bucket_edges, bucket_of, buckets_of
+from googlenet_edge.latency.histogram_buckets import LARGEST, bucket_edges, buckets_of
 from googlenet_edge.latency.summary import nearest_rank
 
 MS = 1_000_000
@@ -36,6 +34,12 @@ def recorded(durations: list[int]) -> Histogram:
     return histogram
 
 
+def contents(histogram: Histogram) -> list[object]:
+    """Return all that can be read from it."""
+    count = histogram.count
+    return [histogram.at_rank(rank) for rank in range(1, count + 1)] + ([histogram.mean_ns] if count else [])
+
+
 @settings(deadline=None, max_examples=200)
 @given(st.lists(DURATIONS, min_size=1, max_size=80), PERCENTS)
 def test_percentile_is_the_nearest_rank_within_the_error_that_is_stated(durations: list[int], percent: float) -> None:
@@ -47,10 +51,9 @@ def test_percentile_is_the_nearest_rank_within_the_error_that_is_stated(duration
 
 @settings(deadline=None, max_examples=100)
 @given(st.lists(DURATIONS, min_size=1, max_size=50))
-def test_count_sum_minimum_and_maximum_are_exact(durations: list[int]) -> None:
+def test_count_mean_and_maximum_are_exact(durations: list[int]) -> None:
     histogram = recorded(durations)
-    assert (histogram.count, histogram.sum_ns) == (len(durations), sum(durations))
-    assert (histogram.minimum_ns, histogram.maximum_ns) == (min(durations), max(durations))
+    assert histogram.count == len(durations)
     assert histogram.mean_ns == sum(durations) / len(durations)
     assert histogram.at_rank(len(durations)) == max(durations)
 
@@ -61,32 +64,11 @@ def test_count_sum_minimum_and_maximum_are_exact(durations: list[int]) -> None:
 def test_many_at_once_is_one_after_the_other(durations: list[int]) -> None:
     at_once = Histogram()
     at_once.record_many(np.array(durations, dtype=np.int64))
-    assert at_once.to_json() == recorded(durations).to_json()
+    assert contents(at_once) == contents(recorded(durations))
 
 
-@settings(deadline=None, max_examples=100)
-@given(st.lists(DURATIONS, max_size=30), st.lists(DURATIONS, max_size=30))
-def test_merged_is_as_if_all_had_been_recorded_in_one(first: list[int], second: list[int]) -> None:
-    merged, other = recorded(first), recorded(second)
-    merged.merge(other)
-    assert merged.to_json() == recorded(first + second).to_json()
-    assert other.to_json() == recorded(second).to_json()
-
-
-def test_merged_with_itself_has_everything_twice() -> None:
-    histogram = recorded([3 * MS, -5, 70 * MS])
-    histogram.merge(histogram)
-    assert histogram.to_json() == recorded([3 * MS, -5, 70 * MS] * 2).to_json()
-
-
-@settings(deadline=None, max_examples=100)
-@given(st.lists(DURATIONS, max_size=50))
-def test_it_comes_back_from_json_and_goes_on(durations: list[int]) -> None:
-    histogram = recorded(durations)
-    back = Histogram.from_json(json.loads(json.dumps(histogram.to_json(), allow_nan=False)))
-    assert back.to_json() == histogram.to_json()
-    back.record(7 * MS)
-    assert back.to_json() == recorded([*durations, 7 * MS]).to_json()
+def bucket_of(value: int) -> int:
+    return int(buckets_of(np.array([value], dtype=np.int64))[0])
 
 
 @given(st.integers(0, LARGEST))
@@ -94,7 +76,6 @@ def test_a_value_is_within_the_edges_of_its_bucket(value: int) -> None:
     low, high = bucket_edges(bucket_of(value))
     assert low <= value <= high
     assert high - low <= low * RELATIVE_ERROR
-    assert buckets_of(np.array([value], dtype=np.int64)).tolist() == [bucket_of(value)]
 
 
 def test_buckets_follow_each_other_without_a_gap() -> None:
@@ -102,16 +83,6 @@ def test_buckets_follow_each_other_without_a_gap() -> None:
     edges = [bucket_edges(bucket) for bucket in range(-1 - last, last + 1)]
     assert (edges[0][0], edges[-1][1]) == (-LARGEST - 1, LARGEST)
     assert all(after[0] == before[1] + 1 for before, after in pairwise(edges))
-
-
-def test_buckets_in_use_are_listed_with_their_counts() -> None:
-    buckets = recorded([5, 5, -1, 4096, 4099, 4100]).buckets()
-    assert [(bucket.low_ns, bucket.high_ns, bucket.count) for bucket in buckets] == [
-        (-1, -1, 1),
-        (5, 5, 2),
-        (4096, 4099, 2),
-        (4100, 4103, 1),
-    ]
 
 
 def test_percentiles_of_a_bimodal_run_with_outliers() -> None:
@@ -129,7 +100,6 @@ def test_a_run_of_days_stays_small() -> None:
     histogram.record(999 * MS)
     assert histogram.count == 10_000_001
     assert len(histogram._counts) * 8 == 172_032
-    assert len(json.dumps(histogram.to_json())) < 100_000
 
 
 def test_no_duration_needs_more_than_is_stated() -> None:
@@ -162,10 +132,9 @@ def test_the_early_stopping_estimate_can_be_read_from_it() -> None:
 
 def test_nothing_recorded_has_no_statistics() -> None:
     histogram = Histogram()
-    assert (histogram.count, histogram.sum_ns, histogram.buckets()) == (0, 0, [])
-    for read in (lambda: histogram.mean_ns, lambda: histogram.minimum_ns, lambda: histogram.maximum_ns):
-        with pytest.raises(InputError, match="no duration"):
-            read()
+    assert histogram.count == 0
+    with pytest.raises(InputError, match="no duration"):
+        _ = histogram.mean_ns
     with pytest.raises(InputError, match="0 durations"):
         histogram.percentile(50)
 
@@ -185,42 +154,13 @@ def test_rank_out_of_range_is_refused(rank: int) -> None:
 @pytest.mark.parametrize("duration_ns", [2**63, -(2**63) - 1, 2**80])
 def test_beyond_64_bits_is_refused_and_not_counted(duration_ns: int) -> None:
     histogram = recorded([LARGEST, -LARGEST - 1])
-    before = histogram.to_json()
+    before = contents(histogram)
     with pytest.raises(InputError, match="64-bit"):
         histogram.record(duration_ns)
-    assert histogram.to_json() == before
+    assert contents(histogram) == before
 
 
 @pytest.mark.parametrize("durations", [np.zeros(3), np.zeros((2, 2), dtype=np.int64)])
 def test_other_than_a_row_of_int64_is_refused(durations: Any) -> None:
     with pytest.raises(InputError, match="expected int64"):
         Histogram().record_many(durations)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"schema_version": 2},
-        {"schema_version": None},
-        {"buckets": None},
-        {"counts": [1, 1]},
-        {"counts": [1, 1, 0]},
-        {"counts": [1, 1, 1.0]},
-        {"counts": [True, 1, 1]},
-        {"count": 4},
-        {"count": "3"},
-        {"sum": None},
-        {"sum": 4089},
-        {"sum": 4096},
-        {"buckets": [5, 5, 4096]},
-        {"buckets": [-9, 5, 10**6]},
-        {"minimum": None},
-        {"maximum": 10**9},
-        {"minimum": 5},
-    ],
-)
-def test_damaged_json_is_refused(change: dict[str, object]) -> None:
-    document = recorded([-9, 5, 4096]).to_json()
-    assert Histogram.from_json(copy.deepcopy(document)).count == 3
-    with pytest.raises(InputError, match="histogram: got"):
-        Histogram.from_json(document | change)

@@ -9,8 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from googlenet_edge.errors import InputError
-from googlenet_edge.latency.recorder import MISSING, LatencyRecorder
+from googlenet_edge.latency.histogram import RELATIVE_ERROR
+from googlenet_edge.latency.recorder import LatencyRecorder
+from googlenet_edge.latency.sample_format import MISSING
 from googlenet_edge.latency.stages import STAGES
+from googlenet_edge.latency.summary import RunTimes, nearest_rank
 from googlenet_edge.types import FrameTrace
 
 MS = 1_000_000
@@ -103,6 +106,12 @@ def test_long_runs_are_bounded_and_stay_exact_in_count_mean_and_maximum(make_tra
     summary = recorder.summarize()
     stage = summary.stage("inference")
     assert (summary.count, summary.sampled, stage.count) == (3000, 200, 3000)
+    assert not summary.exact
+    ordered = np.sort(spent_ms) * MS
+    for percentile in stage.percentiles:
+        true_ns = nearest_rank(ordered, percentile.percent)
+        assert true_ns <= percentile.duration_ns <= true_ns * (1 + RELATIVE_ERROR), "of all frames, not of those kept"
+        assert percentile.reliable
     assert stage.mean_ns == pytest.approx(float(spent_ms.mean()) * MS)
     assert (stage.maximum.duration_ns, stage.maximum.sequence) == (5000 * MS, 17)
     assert summary.fps == pytest.approx(100.0, rel=0.01)
@@ -193,3 +202,25 @@ def test_stages_add_up(make_trace: TraceMaker) -> None:
     duration = {stage.name: stage.duration_ns(trace) for stage in STAGES}
     assert duration["queue"] + duration["preprocess"] + duration["inference"] == duration["capture_to_result"]
     assert duration["capture_to_result"] + duration["emit"] == duration["capture_to_emitted"]
+
+
+def test_when_it_was_measured_is_told(make_trace: TraceMaker) -> None:
+    recorder = LatencyRecorder(started_ns=START_NS, warmup_frames=2)
+    assert recorder.summarize().times is None
+    for i in range(5):
+        recorder.record(make_trace(i))
+    assert recorder.summarize().times == RunTimes(START_NS, 1018 * MS, 1048 * MS, 3)
+    recorder.record(make_trace(5), warmup=True)  # of another camera
+    assert recorder.summarize().times == RunTimes(START_NS, 1018 * MS, 1058 * MS, 4)
+    at_once = LatencyRecorder(started_ns=START_NS, warmup_frames=0)
+    at_once.record(make_trace(0))
+    assert at_once.summarize().times == RunTimes(START_NS, 1001 * MS, 1008 * MS, 1)
+
+
+def test_a_trace_is_filled_in_step_by_step() -> None:
+    began = FrameTrace(7, 1, 2, 2, 2)
+    done = began.with_preprocessed(3).with_inferred(4, (("compute", 1),)).with_emitted(5)
+    assert done == FrameTrace(7, 1, 2, 3, 4, 5, (("compute", 1),))
+    assert replace(done, emitted_ns=None, device_stage_ns=()) == FrameTrace(7, 1, 2, 3, 4)
+    assert began == FrameTrace(7, 1, 2, 2, 2), "as it was"
+    assert hash(done) == hash(FrameTrace(7, 1, 2, 3, 4, 5, (("compute", 1),)))

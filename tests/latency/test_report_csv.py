@@ -23,8 +23,11 @@ def test_each_figure_of_the_report_is_a_line(tmp_path: Path) -> None:
         for name, stage in named.items()
         for statistic in ("p50", "p90", "p95", "p99", "max", "mean")
     }
-    found = {(row["camera"], row["stage"], row["statistic"]): float(row["value_ms"]) for row in rows}
+    times = [row for row in rows if row["unit"] == "ms"]
+    found = {(row["camera"], row["stage"], row["statistic"]): float(row["value"]) for row in times}
     assert found == expected
+    (rate,) = [row for row in rows if row["unit"] == "frames/s"]
+    assert float(rate["value"]) == document["frames"]["fps"]
     reliable = {
         (row["statistic"], row["reliable"]) for row in rows if row["camera"] == "door" and row["stage"] == "queue"
     }

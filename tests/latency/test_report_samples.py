@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from googlenet_edge.errors import InputError
-from googlenet_edge.latency.recorder import MISSING
 from googlenet_edge.latency.report_samples import POINTS, read_samples
+from googlenet_edge.latency.sample_format import MISSING
 from tests.latency.report_files import MS, Run, steady, write_run
 
 

@@ -20,7 +20,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from googlenet_edge.errors import InputError, OutputError
-from googlenet_edge.latency import recorder
 from googlenet_edge.latency.sample_format import MAGIC, MARK, MISSING, RECORD_BYTES, Column, columns_named
 from googlenet_edge.latency.sample_reader import read_samples
 from googlenet_edge.latency.sample_store import SampleStore, SampleStoreConfig
@@ -81,9 +80,6 @@ def test_all_samples_come_back_with_their_columns(tmp_path: Path) -> None:
     assert (found.closed, found.full, found.not_kept, found.damage) == (True, None, 0, ())
     assert found.complete
     assert found.notes() == []
-    assert found.samples.columns == ("sequence", "captured_ns", "emitted_ns")
-    assert found.samples.complete
-    assert np.array_equal(found.samples.rows, found.rows)
 
 
 def test_a_run_without_a_sample_is_a_complete_file(tmp_path: Path) -> None:
@@ -106,10 +102,6 @@ def test_any_64_bit_integers_come_back(
         for row in rows:
             samples.append(row)
     assert read_samples(path).rows.tolist() == rows
-
-
-def test_missing_values_are_the_recorder_s() -> None:
-    assert MISSING == recorder.MISSING
 
 
 def test_columns_can_be_added_and_are_missing_before(tmp_path: Path) -> None:

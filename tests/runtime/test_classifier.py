@@ -220,6 +220,7 @@ def test_it_says_what_classifies(tiny_bundle: Path) -> None:
     assert described["model"] == "tiny"
     assert described["precision"] == "fp32"
     assert described["graph_sha256"] == classifier.bundle.graph_sha256
+    assert described["bundle_sha256"] == classifier.bundle.sha256
     assert (described["backend"], described["threads"]) == ("onnxruntime", "1")
 
 

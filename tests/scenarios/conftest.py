@@ -11,7 +11,10 @@ from googlenet_edge.bundle import Bundle
 from googlenet_edge.runtime.classifier import Classifier
 from googlenet_edge.scenarios.rig import Rig
 from googlenet_edge.scenarios.work import ClassifierWork
+from tests.latency.page.browser import browser, show
 from tests.scenarios.scripted import IMAGES, FakeClock, Scripted, ScriptedBackend
+
+__all__ = ["browser", "script", "show"]
 
 
 @pytest.fixture

@@ -9,23 +9,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from rich.console import Console
 from rich.table import Table
 
 from googlenet_edge.latency.comparison.read import read_run
 from googlenet_edge.latency.machine import machine_info
-from googlenet_edge.latency.report import samples_path, write_samples
+from googlenet_edge.latency.report import samples_path, write_document, write_samples
 from googlenet_edge.latency.report_file import read_report
+from googlenet_edge.latency.report_format import ReportDocument
+from googlenet_edge.latency.scenario_table import Shown, scenario_shown
 from googlenet_edge.scenarios.camera import CameraConfig, run_camera
-from googlenet_edge.scenarios.definitions import (
-    ScenarioFacts,
-    camera_definitions,
-    offline_definitions,
-    query_definitions,
-)
-from googlenet_edge.scenarios.display import Shown, camera_shown, offline_shown, query_shown
-from googlenet_edge.scenarios.document import camera_report, offline_report, query_report, write_document
+from googlenet_edge.scenarios.definitions import ScenarioFacts
+from googlenet_edge.scenarios.document import camera_report, offline_report, query_report
 from googlenet_edge.scenarios.offline import MemoryNow, OfflineConfig, run_offline
 from googlenet_edge.scenarios.queries import MULTI_STREAM, SINGLE_STREAM, run_queries
 from googlenet_edge.scenarios.rig import WarmUpConfig, warm_up
@@ -56,6 +53,10 @@ def written(tmp_path: Path, document: Mapping[str, object]) -> dict[str, Any]:
     assert read.document.source.description == "five grey squares"
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return content
+
+
+def shown_of(document: Mapping[str, Any]) -> Shown:
+    return scenario_shown(msgspec.convert(document, ReportDocument))
 
 
 def text_of(shown: Shown) -> str:
@@ -98,7 +99,7 @@ def test_queries(script: Callable[..., Scripted], tmp_path: Path, name: str, con
     assert "crop and resize" in document["definitions"]["capture_to_emitted"]
     write_samples(samples_path(tmp_path / "report.json"), result.samples)
     assert read_run(tmp_path / "report.json").lacking is None, "it can be compared with another"
-    shown = query_shown(name, result, query_definitions(config, facts))
+    shown = shown_of(document)
     text = text_of(shown)
     assert f"{name}: p{config.percent} of the query latency {result.percentile_ns / 1e6:.2f} ms" in text
     assert f"with 99 % confidence at most {result.estimate.value_ns / 1e6:.2f} ms" in text
@@ -111,9 +112,10 @@ def test_too_few_queries_are_marked(script: Callable[..., Scripted], tmp_path: P
     scripted = script(lambda _n, _f: 100 * MS)
     config = replace(SINGLE_STREAM, min_duration_ns=0, max_duration_ns=2_000 * MS)
     result = run_queries(scripted.rig, config)
-    scenario = written(tmp_path, query_report("single-stream", result, facts_of(scripted)))["scenario"]
+    document = written(tmp_path, query_report("single-stream", result, facts_of(scripted)))
+    scenario = document["scenario"]
     assert (scenario["reliable"], scenario["estimate"]["latency_ms"], scenario["minimums_met"]) == (False, None, False)
-    text = text_of(query_shown("single-stream", result, query_definitions(config, facts_of(scripted))))
+    text = text_of(shown_of(document))
     assert "p90 of the query latency 100.00? ms" in text
     assert "no estimate with 99 % confidence: 20 queries, and it takes 64" in text
     assert "? = from too few samples to rely on; at 99 % confidence it takes: p90 64, p95 130, p99 662" in text
@@ -140,7 +142,7 @@ def test_a_camera(script: Callable[..., Scripted], tmp_path: Path) -> None:
     assert scenario["sustained"]["fps"] == pytest.approx(sustained.fps, abs=0.001)
     assert len(scenario["sustained"]["trials"]) == len(sustained.trials)
     assert scenario["sustained"]["trials"][-1]["confirming"]
-    shown = camera_shown(result, warmed_up, sustained, camera_definitions(config, facts))
+    shown = shown_of(document)
     text = text_of(shown)
     percent = 100 * result.missed / result.offered
     assert f"deadline 30 ms: {result.missed} ({percent:.1f} %) missed, {result.late} late and" in text
@@ -161,7 +163,7 @@ def test_a_camera_that_nothing_is_sustained_of(script: Callable[..., Scripted], 
     sustained = find_sustained_rate(scripted.rig, 50.0, CameraConfig(), replace(QUICK, lowest_fps=40.0))
     document = written(tmp_path, camera_report(result, warmed_up, sustained, facts_of(scripted)))
     assert document["scenario"]["sustained"]["fps"] is None
-    text = text_of(camera_shown(result, warmed_up, sustained, camera_definitions(result.config, facts_of(scripted))))
+    text = text_of(shown_of(document))
     assert "highest sustained rate: none (not even 40 frames/s)" in text
 
 
@@ -179,7 +181,7 @@ def test_offline(script: Callable[..., Scripted], tmp_path: Path) -> None:
     assert scenario["sizes"][3]["stages"]["capture_to_emitted"]["p50_ms"] == 21
     assert document["latency"]["stages"]["capture_to_emitted"]["p50_ms"] == 21, "the report's own is the best size's"
     assert scenario["sizes"][1]["memory_mib"] > scenario["sizes"][0]["memory_mib"]
-    text = text_of(offline_shown(result, offline_definitions(facts)))
+    text = text_of(shown_of(document))
     assert f"offline: {8e3 / 21:.1f} frames/s with 8 at a time" in text
     assert "8 best" in text
     assert "frames/s = frames / (last result out - first batch begun)" in text
@@ -192,7 +194,7 @@ def test_what_was_left_out_is_told(script: Callable[..., Scripted], tmp_path: Pa
     document = written(tmp_path, offline_report(result, facts))
     assert document["scenario"]["left_out"][0] == {"batch": 4, "reason": "stopped"}
     assert document["scenario"]["sizes"][0]["memory_mib"] is None
-    assert "batch size 32 left out: stopped" in text_of(offline_shown(result, offline_definitions(facts)))
+    assert "batch size 32 left out: stopped" in text_of(shown_of(document))
 
 
 @pytest.mark.parametrize("scenario", ["queries", "camera", "offline"])
@@ -204,17 +206,14 @@ def test_what_was_stopped_at_once_is_a_report_without_figures(
     if scenario == "queries":
         queries = run_queries(scripted.rig, SINGLE_STREAM)
         document = query_report("single-stream", queries, facts)
-        shown = query_shown("single-stream", queries, query_definitions(SINGLE_STREAM, facts))
     elif scenario == "camera":
         warmed_up = warm_up(scripted.rig, WarmUpConfig())
         camera = run_camera(scripted.rig, CameraConfig())
         document = camera_report(camera, warmed_up, None, facts)
-        shown = camera_shown(camera, warmed_up, None, camera_definitions(camera.config, facts))
     else:
         offline = run_offline(scripted.rig, OfflineConfig())
         document = offline_report(offline, facts)
-        shown = offline_shown(offline, offline_definitions(facts))
     content = written(tmp_path, document)
     assert (content["frames"]["measured"], content["latency"]["stages"]) == (0, {})
     assert content["run"]["ended"] == "stopped"
-    assert "stopped before anything was measured" in text_of(shown)
+    assert "stopped before anything was measured" in text_of(shown_of(content))

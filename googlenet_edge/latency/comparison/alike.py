@@ -8,11 +8,12 @@ from itertools import chain
 from typing import Final
 
 from googlenet_edge.errors import InputError
-from googlenet_edge.latency.comparison.figures import FPS, Figure
+from googlenet_edge.latency.comparison.figures import FPS, SUSTAINED, Figure
 from googlenet_edge.latency.comparison.read import Run
+from googlenet_edge.latency.scenario_format import CameraScenario
 from googlenet_edge.latency.stages import DEVICE_STAGE_PREFIX, STAGES
 
-__all__ = ["CONDITIONS", "Condition", "busy_machine", "check_definitions", "differing_conditions", "is_expected"]
+__all__ = ["CONDITIONS", "Condition", "check_definitions", "check_scenarios", "differing_conditions", "is_expected"]
 
 CONDITIONS: Final[Mapping[str, tuple[str, ...] | None]] = {
     "machine": None,
@@ -21,8 +22,13 @@ CONDITIONS: Final[Mapping[str, tuple[str, ...] | None]] = {
     "run": (
         "version", "top_k", "region_px", "delivery", "max_batch", "batch_wait_ms", "smoothing_ms", "min_probability",
     ),
+    "scenario": ("fps", "deadline_ms", "include_preprocess", "seed"),
 }  # fmt: skip
-"""What of a report a latency depends on, by its section; None: all of it that is a single value."""
+"""What of a report a latency depends on, by its section; None: all of it that is a single value. The machine's state
+before the run, the section ``state``, is compared by its own rules."""
+
+_ONLY_A_NAME: Final = ("classifier.bundle_sha256",)
+"""Conditions that differ without a cause: the same graph, deployed once more."""
 
 _IMPLIED: Final[Mapping[str, tuple[str, ...]]] = {
     "precision": ("classifier.precision", "classifier.graph_sha256"),
@@ -34,14 +40,9 @@ _IMPLIED: Final[Mapping[str, tuple[str, ...]]] = {
             "compute_capability", "driver", "memory", "cuda_graph", "slots", "max_batch",
         )
     ),
+    "fps": ("scenario.fps", "scenario.deadline_ms"),
 }  # fmt: skip
 """What differs along with it."""
-
-_ALIKE_SHARE = 0.1
-"""Numbers of a machine that differ by no more are alike: clocks are never the same."""
-_LOAD = "load_average"
-_ALIKE_LOAD = 0.25
-"""Load over the last minute, per core."""
 
 
 @dataclass(frozen=True)
@@ -49,20 +50,31 @@ class Condition:
     """Something that was not the same on both sides, or within one."""
 
     name: str
-    """``"machine.cpu_governor"``."""
+    """``"machine.cpu"``, ``"state.power_mode"``."""
     baseline: tuple[object, ...]
     """The values that the runs of that side have, each once."""
     new: tuple[object, ...]
 
 
+def check_scenarios(runs: Sequence[Run]) -> None:
+    """Raise :class:`InputError` where reports answer different questions: a run, or one scenario or another."""
+    first = runs[0]
+    for run in runs[1:]:
+        if _asked(run) != _asked(first):
+            raise InputError(
+                f"{run.path} is of {_asked(run)} and {first.path} of {_asked(first)}: their figures answer different "
+                "questions, expected reports of the same kind; measure both in the same way"
+            )
+
+
 def check_definitions(baseline: Sequence[Run], new: Sequence[Run], figures: Sequence[Figure]) -> None:
     """Raise :class:`InputError` where a figure means one thing in one report, and another in the next."""
     reference = baseline[0]
-    from_capture = {stage.name for stage in STAGES if stage.start == "captured_ns"}
+    from_capture = {stage.name for stage in STAGES if stage.start == "captured_ns"} | {"peak_age"}
     terms = dict.fromkeys(["clock"])
     for figure in figures:
-        if figure == FPS:
-            terms["fps"] = None
+        if figure.percent is None:
+            terms |= {FPS: {"fps": None}, SUSTAINED: {_RULE: None}}.get(figure, {"throughput": None})
             continue
         terms["percentile"] = None
         terms["device ..." if figure.stage.startswith(DEVICE_STAGE_PREFIX) else figure.stage] = None
@@ -70,10 +82,10 @@ def check_definitions(baseline: Sequence[Run], new: Sequence[Run], figures: Sequ
             terms["captured"] = None
     for run in chain(baseline[1:], new):
         for term in terms:
-            ours, theirs = (one.report.definitions.get(term) for one in (reference, run))
+            ours, theirs = _meaning(reference, term), _meaning(run, term)
             if ours != theirs:
                 stages = sorted(from_capture) if term == "captured" else [term]
-                rest = sorted({f.stage for f in figures if f.stage} - set(stages))
+                rest = sorted({f.stage for f in figures if f.percent is not None} - set(stages))
                 raise InputError(
                     f"{term!r} is not the same in {reference.path} ({ours!r}) and {run.path} ({theirs!r}), expected "
                     f"figures that mean the same; measure both alike"
@@ -82,14 +94,15 @@ def check_definitions(baseline: Sequence[Run], new: Sequence[Run], figures: Sequ
 
 
 def differing_conditions(baseline: Sequence[Run], new: Sequence[Run]) -> tuple[Condition, ...]:
-    """Return what was not the same in all runs: of the machine, what computed, the source, and the settings."""
+    """Return what was not the same in all runs: the machine and its state, what computed, the source, the settings."""
     tables = [_conditions(run) for run in baseline], [_conditions(run) for run in new]
+    for conditions, state in zip(chain(*tables), _states([*baseline, *new]), strict=True):
+        conditions.update(state)
     names = dict.fromkeys(name for side in tables for table in side for name in table)
     found = []
     for name in names:
         values = [[table.get(name) for table in side] for side in tables]
-        cores = baseline[0].report.machine.get("usable_cores")
-        if not _alike(name, [*values[0], *values[1]], cores if isinstance(cores, int) else 1):
+        if any(value != values[0][0] for value in chain(*values)):
             found.append(Condition(name, _each_once(values[0]), _each_once(values[1])))
     return tuple(found)
 
@@ -97,7 +110,7 @@ def differing_conditions(baseline: Sequence[Run], new: Sequence[Run]) -> tuple[C
 def is_expected(condition: Condition, expected: Sequence[str]) -> bool:
     """Whether the user said that this is what is compared: by its full name, its last part, or its section.
 
-    ``precision`` also covers the graph's hash, ``backend`` all that a backend says of itself.
+    ``precision`` also covers the graph's hash, ``backend`` all that a backend says of itself, and ``fps`` the deadline.
     """
     section, _, key = condition.name.partition(".")
     return any(
@@ -108,41 +121,49 @@ def is_expected(condition: Condition, expected: Sequence[str]) -> bool:
     )
 
 
-def busy_machine(run: Run) -> str | None:
-    """Return a sentence if more was to be done on the machine before the run than it has cores for, else None."""
-    load, cores = run.report.machine.get(_LOAD), run.report.machine.get("usable_cores")
-    if isinstance(load, list) and load and _is_number(load[0]) and isinstance(cores, int) and load[0] > cores:
-        return f"the machine was busy before the run: load {load[0]:.1f} on {cores} cores"
-    return None
+_RULE = "sustained"
+"""Not a definition of the report: what counts as sustained is said beside the rate."""
+
+
+def _asked(run: Run) -> str:
+    scenario = run.document.scenario
+    return "`run`" if scenario is None else f"`bench --scenario {scenario.title}`"
+
+
+def _meaning(run: Run, term: str) -> str | None:
+    scenario = run.document.scenario
+    if term == _RULE:
+        return scenario.sustained.rule if isinstance(scenario, CameraScenario) and scenario.sustained else None
+    return run.document.definitions.get(term)
 
 
 def _conditions(run: Run) -> dict[str, object]:
-    sections: dict[str, Mapping[str, object]] = {
-        "machine": run.report.machine,
-        "classifier": run.report.classifier,
-        "source": run.report.source,
-        "run": run.report.run,
-    }
     conditions: dict[str, object] = {}
     for section, keys in CONDITIONS.items():
-        table = sections[section]
-        single = [key for key, value in table.items() if key == _LOAD or not isinstance(value, (dict, list))]
+        table = run.section(section)
+        single = [key for key, value in table.items() if not isinstance(value, (dict, list))]
         conditions |= {f"{section}.{key}": table.get(key) for key in (single if keys is None else keys)}
-    return conditions | {"run.cameras": max(1, len(run.report.cameras))}
+    conditions["run.cameras"] = max(1, len(run.document.cameras))
+    return {name: value for name, value in conditions.items() if name not in _ONLY_A_NAME}
 
 
-def _alike(name: str, values: Sequence[object], cores: int) -> bool:
-    if name == f"machine.{_LOAD}":
-        loads = [value[0] for value in values if isinstance(value, list) and value and _is_number(value[0])]
-        return not loads or max(loads) - min(loads) <= _ALIKE_LOAD * cores
-    if name.startswith("machine.") and all(isinstance(value, float) for value in values):
-        numbers = [value for value in values if isinstance(value, float)]
-        return max(numbers) - min(numbers) <= _ALIKE_SHARE * max(map(abs, numbers))
-    return all(value == values[0] for value in values)
+def _states(runs: Sequence[Run]) -> list[dict[str, object]]:
+    """Return what differs between the states of the machine before each run and before the first that has one."""
+    from googlenet_edge.latency.watch.differences import differences
 
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float))
+    states = [run.state for run in runs]
+    first = next((state for state in states if state is not None), None)
+    found: list[dict[str, object]] = [{} for _ in runs]
+    for i, state in enumerate(states):
+        for one in () if first is None or state is None else differences(first, state):
+            if one.kind == "throttled":  # counters since the start of the system: other runs grew them too
+                continue
+            name = "state." + one.what.replace("°", "").replace(" ", "_").lower()
+            for other, values in zip(states, found, strict=True):
+                if other is not None:
+                    values.setdefault(name, one.before)
+            found[i][name] = one.after
+    return found
 
 
 def _each_once(values: Sequence[object]) -> tuple[object, ...]:

@@ -22,15 +22,18 @@ import numpy.typing as npt
 from googlenet_edge.errors import InputError
 from googlenet_edge.latency.comparison.alike import (
     Condition,
-    busy_machine,
     check_definitions,
+    check_scenarios,
     differing_conditions,
     is_expected,
 )
-from googlenet_edge.latency.comparison.figures import FPS, Figure
+from googlenet_edge.latency.comparison.choose import chosen_figures, kinds
+from googlenet_edge.latency.comparison.doubts import doubts
+from googlenet_edge.latency.comparison.figures import SUSTAINED, Figure
 from googlenet_edge.latency.comparison.intervals import log_ratio, run_level_draws, simultaneous_intervals
 from googlenet_edge.latency.comparison.read import Run
 from googlenet_edge.latency.comparison.resample import Draws, resample_run
+from googlenet_edge.latency.histogram import RELATIVE_ERROR
 from googlenet_edge.latency.stages import WAIT
 from googlenet_edge.latency.summary import PERCENTILES
 
@@ -126,22 +129,28 @@ class Comparison:
 def compare_runs(baseline: Sequence[Run], new: Sequence[Run], config: CompareConfig) -> Comparison:
     """Compare the runs of two sides, each at least one.
 
-    Raises :class:`InputError` where a stage that was asked for is not in all reports, where no figure is, and where one
-    does not mean the same in all (:func:`~googlenet_edge.latency.comparison.alike.check_definitions`).
+    Raises :class:`InputError` where reports are of different scenarios, where a stage that was asked for is not in all
+    reports, where no figure is, and where one does not mean the same in all
+    (:func:`~googlenet_edge.latency.comparison.alike.check_definitions`).
     """
     runs = (*baseline, *new)
-    figures = _chosen(runs, config)
+    check_scenarios(runs)
+    figures = chosen_figures(runs, config.stages, config.percentiles)
     check_definitions(baseline, new, figures)
     conditions = differing_conditions(baseline, new)
     draws, without, method = _draws(baseline, new, figures, config)
     intervals = simultaneous_intervals(draws, config.confidence)
+    if method == "runs" and not all(run.report.exact for run in runs):
+        intervals = {figure: _coarse(figure, interval) for figure, interval in intervals.items()}
     compared = tuple(
         _compared(figure, _mean(baseline, figure), _mean(new, figure), intervals.get(figure), without.get(figure))
         for figure in figures
     )
     expected = tuple(condition for condition in conditions if is_expected(condition, config.expect))
     warnings = [run.lacking for run in runs if run.lacking is not None] if method != "runs" else []
-    warnings += [f"{run.path}: {busy}" for run in runs if (busy := busy_machine(run)) is not None]
+    warnings += doubts(runs)
+    if len(counted := kinds(runs)) > 1:
+        warnings.append(f"the best were {' and '.join(counted)}: rates are compared, and not how long a batch takes")
     warnings += [
         f"--expect {name}: nothing of that name differs; are these the right reports?"
         for name in config.expect
@@ -153,23 +162,10 @@ def compare_runs(baseline: Sequence[Run], new: Sequence[Run], config: CompareCon
     )
 
 
-def _chosen(runs: Sequence[Run], config: CompareConfig) -> list[Figure]:
-    common = [stage for stage in runs[0].stages if all(stage in run.stages for run in runs) and stage != WAIT]
-    for stage in config.stages:
-        if stage not in common:
-            raise InputError(
-                f"stages: got {stage!r}, expected some of those that all reports have: {', '.join(common) or 'none'}"
-            )
-    stages = [stage for stage in common if not config.stages or stage in config.stages]
-    figures = [Figure(stage, percent) for stage in stages for percent in config.percentiles]
-    if not config.stages:
-        figures.append(FPS)
-    figures = [figure for figure in figures if all(figure in run.values for run in runs)]
-    if not figures:
-        raise InputError(
-            f"{', '.join(str(run.path) for run in runs)}: got no figure that all of them have, expected at least one"
-        )
-    return figures
+def _no_samples(figure: Figure) -> str:
+    if figure == SUSTAINED:
+        return "one figure a run; give three or more runs a side"
+    return "no raw samples of it" if figure.percent is None else "no raw samples of every frame"
 
 
 def _draws(
@@ -197,13 +193,19 @@ def _draws(
         drawn = []
         for run in side:
             values = {figure: run.samples_ns[figure] for figure in left if figure in run.samples_ns}
-            without |= dict.fromkeys((f for f in left if f not in values), "no raw samples of every frame")
+            without |= {figure: _no_samples(figure) for figure in left if figure not in values}
             got, lacking = resample_run(values, count, random) if values else ({}, {})
             without |= lacking
             drawn.append(got)
         sides.append(drawn)
     left = [figure for figure in left if figure not in without]
     return {f: log_ratio(_side(sides[1], f), _side(sides[0], f)) for f in left}, without, "samples"
+
+
+def _coarse(figure: Figure, log_interval: tuple[float, float]) -> tuple[float, float]:
+    """Return the interval for percentiles that come from a histogram: each may be too high by so much."""
+    error = 0.0 if figure.percent is None else math.log1p(RELATIVE_ERROR)
+    return log_interval[0] - error, log_interval[1] + error
 
 
 def _side(runs: Sequence[Mapping[Figure, Draws]], figure: Figure) -> npt.NDArray[np.float64]:

@@ -31,6 +31,7 @@ def comparison_document(
             "ratio": "new / baseline; of several runs a side, of their geometric means",
             "interval": "all intervals of this file contain their true ratios at once with the stated confidence; an "
             "end that is null is unknown, beyond all samples",
+            "stage": "of a rate (fps) null for the run as a whole, else what it is the rate of",
             "verdict": "faster or slower where the interval leaves 1 out; null without an interval with two ends",
             "intervals_from": dict(METHODS),
         },
@@ -64,7 +65,7 @@ def _figure(one: Compared) -> dict[str, object]:
     rate = one.figure.percent is None
     unit = 1 if rate else 1e6
     return {
-        "stage": None if rate else one.figure.stage,
+        "stage": one.figure.stage or None,
         "figure": "fps" if rate else f"p{one.figure.percent}",
         "unit": "frames/s" if rate else "ms",
         "baseline": round(one.baseline / unit, 6),

@@ -12,6 +12,9 @@ from googlenet_edge.latency.comparison.compare import Compared, Comparison
 __all__ = ["Limit", "Offence", "judge", "offences"]
 
 
+_ANOTHER_MACHINE = ("machine.board", "machine.cpu", "machine.cores", "state.gpu")
+
+
 @dataclass(frozen=True)
 class Limit:
     """How much slower the new side may be. Raises :class:`InputError`."""
@@ -41,15 +44,23 @@ def judge(comparison: Comparison, limit: Limit) -> tuple[Offence, ...]:
     """Return the figures that are shown to be slower by more than the limit: the whole interval is beyond it.
 
     Where it is strict, also those whose interval reaches beyond it, and those that have none.
-    Raises :class:`InputError` where no figure has an interval: nothing could ever be shown.
+    Raises :class:`InputError` where no figure has an interval, as nothing could ever be shown, and where the machines
+    are not the same, unless the user said that they would not be: what is slower would be the machine.
     """
+    other = next((one for one in comparison.unexpected if one.name in _ANOTHER_MACHINE), None)
+    if other is not None:
+        raise InputError(
+            f"{other.name} is not the same ({_values(other.baseline)} and {_values(other.new)}): on another "
+            "machine nothing is shown to be slower, expected reports from the same one; if the machine is what you "
+            f"compare, say so: --expect {other.name.partition('.')[2]}"
+        )
     if all(one.interval is None for one in comparison.figures):
         reasons = dict.fromkeys(
             [*comparison.warnings, *(one.no_verdict for one in comparison.figures if one.no_verdict)]
         )
         raise InputError(
             f"no figure has an interval, so that none can be shown to be slower ({'; '.join(list(reasons)[:3])}); "
-            "expected raw samples beside both reports (`googlenet-edge run --report FILE --samples`), of more frames"
+            "expected raw samples beside both reports (--report FILE --samples), of more frames"
         )
     found = ((one, _offends(one, limit)) for one in comparison.figures)
     return tuple(Offence(one, shown) for one, shown in found if shown is not None)
@@ -73,3 +84,7 @@ def _offends(one: Compared, limit: Limit) -> bool | None:
     if low > most:
         return True
     return False if limit.strict and high > most else None
+
+
+def _values(values: Sequence[object]) -> str:
+    return " or ".join("unknown" if value is None else str(value) for value in values)

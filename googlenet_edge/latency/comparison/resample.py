@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from googlenet_edge.latency.comparison.figures import Figure
 from googlenet_edge.latency.comparison.memory import LEAST_FRAMES, measure_memory
+from googlenet_edge.latency.rank import rank_of
 from googlenet_edge.latency.summary import minimum_samples
 
 __all__ = ["LEAST_BLOCKS", "Draws", "resample_run"]
@@ -122,7 +123,7 @@ def _series(values_ns: Mapping[Figure, npt.NDArray[np.int64]], random: np.random
             rank[order] = np.arange(1, len(values) + 1)
             sorted_by_stage[figure.stage] = (values[order], rank)
         in_order, rank = sorted_by_stage[figure.stage]
-        nearest = _nearest(figure.percent, len(values))
+        nearest = rank_of(figure.percent, len(values))
         columns.append((rank > nearest) - (len(values) - nearest) / max(1, len(values)))
         ordered.append(in_order)
     return _Series(tuple(values_ns), np.stack(columns, axis=1).astype(np.float64), tuple(ordered))
@@ -158,12 +159,8 @@ def _figure_draws(
         return np.asarray(math.log(1e9 / ordered.mean()) + np.log1p(np.maximum(shifts, -0.999)), dtype=np.float64)
     frames = len(ordered)
     # With so many frames beyond it, the truth lies between the last that is not and the first that is: either will do.
-    rank = _nearest(figure.percent, frames) - np.rint(frames * shifts) + random.integers(0, 2, len(shifts))
+    rank = rank_of(figure.percent, frames) - np.rint(frames * shifts) + random.integers(0, 2, len(shifts))
     with np.errstate(divide="ignore"):
         log = np.log(np.maximum(ordered, 0))
     draws = log[np.clip(rank, 1, frames).astype(np.int64) - 1]
     return np.asarray(np.where(rank < 1, -np.inf, np.where(rank > frames, np.inf, draws)), dtype=np.float64)
-
-
-def _nearest(percent: int, frames: int) -> int:
-    return math.ceil(percent * frames / 100)

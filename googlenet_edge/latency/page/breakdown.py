@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from googlenet_edge.latency.page.figure import figure
 from googlenet_edge.latency.page.markup import Html, element, table
 from googlenet_edge.latency.page.scales import Size, drawing
-from googlenet_edge.latency.page.words import count, definition_of, milliseconds, share, stage_title
+from googlenet_edge.latency.page.words import count, definition_of, milliseconds, share
 from googlenet_edge.latency.report_format import ReportDocument, StageEntry
 from googlenet_edge.latency.stages import DEVICE_STAGE_PREFIX
+from googlenet_edge.latency.subject import RUN, Subject, subject_of
 from googlenet_edge.latency.summary import PERCENTILES
 
 __all__ = ["breakdown", "stage_definitions", "stages_table"]
@@ -24,7 +25,7 @@ _GAP = 2
 
 def breakdown(document: ReportDocument) -> Html | None:
     """Return the bar of means; None where a stage is missing."""
-    stages = document.latency.stages
+    stages, subject = document.latency.stages, subject_of(document)
     if not all(name in stages for name in _CHAIN):
         return None
     chain = [(name, max(0.0, stages[name].mean_ms)) for name in _CHAIN]
@@ -36,45 +37,46 @@ def breakdown(document: ReportDocument) -> Html | None:
     def draw(size: Size) -> Html:
         height = (_BAR + _NAMES) * (2 if device else 1)
         here = Size(size.name, size.width, height, left=0, right=0)
-        parts = _bar(here, chain, 0.0, 0.0, total)
+        parts = _bar(here, [(subject.name_of(name), name, value) for name, value in chain if value], 0.0, 0.0, total)
         if device:
             before = sum(value for name, value in chain if name in ("queue", "preprocess"))
-            parts += _bar(here, device, _BAR + _NAMES, before, total)
-        said = ", ".join(f"{stage_title(name)} {milliseconds(value)} ms" for name, value in chain)
-        return drawing(here, f"Mean time of a frame by stage: {said}", parts)
+            parts += _bar(here, [(name, name, value) for name, value in device], _BAR + _NAMES, before, total)
+        said = ", ".join(f"{subject.name_of(name)} {milliseconds(value)} ms" for name, value in chain)
+        return drawing(here, f"Mean time of a {subject.one} by stage: {said}", parts)
 
-    says = f"A frame takes {milliseconds(total)} ms on average from capture until all sinks have its result. "
-    says += "Means add up, percentiles do not."
+    until = " from capture until all sinks have its result" if subject is RUN else ""
+    says = f"A {subject.one} takes {milliseconds(total)} ms on average{until}. Means add up, percentiles do not."
     if device:
         says += " The second bar is what the device measured itself, within inference."
-    rows = [(stage_title(name), milliseconds(value), share(value, total)) for name, value in [*chain, *device]]
+    rows = [(subject.name_of(name), milliseconds(value), share(value, total)) for name, value in [*chain, *device]]
     return figure("stages-bar", draw, says=says, table=table(["stage", "mean, ms", "share"], rows))
 
 
-def stages_table(stages: Mapping[str, StageEntry], *, caption: str | None = None) -> Html:
+def stages_table(stages: Mapping[str, StageEntry], subject: Subject = RUN, *, caption: str | None = None) -> Html:
     """Return all statistics of all stages; "?" behind a percentile from too few frames."""
     rows = [
         (
-            stage_title(name),
+            subject.name_of(name),
             *(_percentile(stage, percent) for percent in PERCENTILES),
             milliseconds(stage.max_ms),
-            f"{stage.max_at_s:.1f} s, frame {stage.max_sequence}",
+            f"{stage.max_at_s:.1f} s, {subject.one} {stage.max_sequence}",
             milliseconds(stage.mean_ms),
             count(stage.count),
         )
         for name, stage in stages.items()
     ]
-    headings = ["stage, ms", *(f"p{percent}" for percent in PERCENTILES), "max", "max at", "mean", "frames"]
+    headings = ["stage, ms", *(f"p{percent}" for percent in PERCENTILES), "max", "max at", "mean", subject.many]
     return table(headings, rows, caption=caption)
 
 
 def stage_definitions(document: ReportDocument) -> Html:
     """Return what each stage of the report contains."""
     names: dict[str, list[str]] = {}
+    subject = subject_of(document)
     for name in document.latency.stages:
         said = definition_of(name, document.definitions)
         if said:
-            names.setdefault(said, []).append(stage_title(name))
+            names.setdefault(said, []).append(subject.name_of(name))
     items = [part for said, of in names.items() for part in (element("dt", ", ".join(of)), element("dd", said))]
     return element("dl", *items, class_="definitions")
 
@@ -85,15 +87,18 @@ def _percentile(stage: StageEntry, percent: int) -> Html:
     return element("span", f"{milliseconds(value)}{unsure}", title="too few frames to rely on" if unsure else None)
 
 
-def _bar(size: Size, parts: Sequence[tuple[str, float]], top: float, start: float, total: float) -> list[str]:
-    """Return the segments from left to right, and below each its name: in a second line where two would meet."""
+def _bar(size: Size, parts: Sequence[tuple[str, str, float]], top: float, start: float, total: float) -> list[str]:
+    """Return the segments (title, stage, milliseconds) from left to right, and below each its title.
+
+    A title is in a second line where two would meet.
+    """
     drawn: list[str] = []
     names: list[str] = []  # over the leaders
     scale, ends = size.width / total, [-1e9, -1e9]
     left = start * scale
-    for i, (name, value) in enumerate(parts):
+    for i, (title, name, value) in enumerate(parts):
         wide = value * scale
-        text = f"{stage_title(name)} {milliseconds(value)}"
+        text = f"{title} {milliseconds(value)}"
         room = 6.6 * len(text)
         place = min(max(left + 2, 0.0), size.width - room)
         line = 0 if place > ends[0] + 10 else 1
@@ -102,7 +107,7 @@ def _bar(size: Size, parts: Sequence[tuple[str, float]], top: float, start: floa
         y = top + _BAR + 16 + 18 * line
         drawn += [
             element(
-                "rect", element("title", f"{stage_title(name)}: {milliseconds(value)} ms on average"),
+                "rect", element("title", f"{title}: {milliseconds(value)} ms on average"),
                 class_=f"stage s{i % 4}", x=left, y=top, width=max(1.0, wide - _GAP), height=_BAR,
                 data_stage=name, data_ms=repr(value),
             ),

@@ -10,10 +10,12 @@ import numpy.typing as npt
 
 from googlenet_edge.latency.page.figure import figure, hover_points, legend
 from googlenet_edge.latency.page.markup import Html, element, table
-from googlenet_edge.latency.page.outliers import MAIN_STAGE, Track
+from googlenet_edge.latency.page.outliers import Track
 from googlenet_edge.latency.page.scales import Frame, Scale, Size, drawing, grid, linear, tail
-from googlenet_edge.latency.page.words import count, milliseconds, percent_name, stage_title
+from googlenet_edge.latency.page.words import count, milliseconds, percent_name
 from googlenet_edge.latency.report_format import ReportDocument, StageEntry
+from googlenet_edge.latency.scenario_format import QueryScenario
+from googlenet_edge.latency.subject import Subject, subject_of
 from googlenet_edge.latency.summary import PERCENTILES, nearest_rank
 
 __all__ = ["percentile_curve", "reliable_up_to"]
@@ -45,12 +47,13 @@ def percentile_curve(document: ReportDocument, frames: tuple[Track, ...], sample
 
     ``sampled``: how many frames the percentiles come from.
     """
-    main = document.latency.stages.get(MAIN_STAGE)
+    subject = subject_of(document)
+    main = document.latency.stages.get(subject.stage)
     if main is None or main.p50_ms is None:
         return None
     ordered = {
         name: np.sort(np.concatenate([track.duration_ns(name) for track in frames]))
-        for name in (MAIN_STAGE, OTHER_STAGE)
+        for name in (subject.stage, OTHER_STAGE)
         if frames
     }
     top = (main.max_ms if not ordered else max(main.max_ms, float(ordered[OTHER_STAGE][-1]) / 1e6)) * 1.06 or 1.0
@@ -59,30 +62,33 @@ def percentile_curve(document: ReportDocument, frames: tuple[Track, ...], sample
     def axes(size: Size) -> Frame:
         x = tail(high, size.left, size.width - size.right)
         y = linear(0.0, top, size.height - size.bottom, size.top + 8)
-        return Frame(size, x, y, "percentile of frames", "ms")
+        return Frame(size, x, y, f"percentile of {subject.many}", "ms")
 
     def draw(size: Size) -> Html:
         frame = axes(size)
         parts: list[str | None] = [_unreliable(frame, reliable_up_to(sampled)), grid(frame)]
-        for name, kind in ((OTHER_STAGE, "other"), (MAIN_STAGE, "main")):
+        for name, kind in ((OTHER_STAGE, "other"), (subject.stage, "main")):
             if name in ordered:
                 parts.append(element("path", class_=f"curve {kind}", d=_steps(frame, ordered[name]), data_stage=name))
+        parts.append(_estimate(frame, document))
         parts += [_marker(frame, main, percent) for percent in PERCENTILES]
-        label = f"Percentile curve of {stage_title(MAIN_STAGE)}: " + ", ".join(
+        label = f"Percentile curve of {subject.title}: " + ", ".join(
             f"p{percent} {milliseconds(main.percentile_ms(percent))} ms" for percent in PERCENTILES
         )
         return drawing(size, label, parts)
 
-    keys = [("curve main", stage_title(MAIN_STAGE)), ("curve other", stage_title(OTHER_STAGE))] if ordered else []
+    keys = [("curve main", subject.title), ("curve other", subject.name_of(OTHER_STAGE))] if ordered else []
     keys += [("marker", "percentiles of the report")]
+    if (bound := _bound(document)) is not None:
+        keys.append(("bound", f"p{bound[0]} at most, at {100 * bound[2]:g} % confidence"))
     if reliable_up_to(sampled) < high:
-        keys.append(("unreliable", "too few frames to rely on"))
+        keys.append(("unreliable", f"too few {subject.many} to rely on"))
     return figure(
         "percentiles",
         draw,
-        says=_sentence(main),
-        table=_table(ordered, main, sampled),
-        points=_points(ordered.get(MAIN_STAGE), high, top),
+        says=_sentence(main, subject),
+        table=_table(ordered, main, sampled, subject),
+        points=_points(ordered.get(subject.stage), high, top),
         key=legend(*keys),
     )
 
@@ -128,6 +134,30 @@ def _marker(frame: Frame, stage: StageEntry, percent: int) -> Html | None:
     )  # fmt: skip
 
 
+def _bound(document: ReportDocument) -> tuple[int, float, float] | None:
+    """Return the percentile of a scenario, what it is at most, milliseconds, and at which confidence; None for none."""
+    scenario = document.scenario
+    if not isinstance(scenario, QueryScenario) or scenario.estimate.latency_ms is None:
+        return None
+    return scenario.percent, scenario.estimate.latency_ms, scenario.estimate.confidence
+
+
+def _estimate(frame: Frame, document: ReportDocument) -> Html | None:
+    """Return a line from the percentile up to what it is at most."""
+    bound, main = _bound(document), document.latency.stages[subject_of(document).stage]
+    if bound is None or bound[0] > frame.x.high:
+        return None
+    percent, most, confidence = bound
+    x, top = frame.x.place(percent), frame.y.place(most)
+    return element(
+        "g",
+        element("path", class_="bound", d=f"M{x:.1f} {frame.y.place(main.percentile_ms(percent) or most):.1f}"
+                f"V{top:.1f}M{x - 9:.1f} {top:.1f}h18"),
+        element("title", f"p{percent} at most {milliseconds(most)} ms, at {100 * confidence:g} % confidence"),
+        class_="estimate", data_percent=str(percent), data_ms=repr(most),
+    )  # fmt: skip
+
+
 def _unreliable(frame: Frame, limit: float) -> Html | None:
     if limit >= frame.x.high:
         return None
@@ -149,7 +179,7 @@ def _points(ordered: npt.NDArray[np.int64] | None, high: float, top: float) -> H
     return hover_points(points)
 
 
-def _table(ordered: Mapping[str, npt.NDArray[np.int64]], main: StageEntry, sampled: int) -> Html:
+def _table(ordered: Mapping[str, npt.NDArray[np.int64]], main: StageEntry, sampled: int, subject: Subject) -> Html:
     limit = reliable_up_to(sampled)
     if not ordered:
         rows = [
@@ -166,13 +196,13 @@ def _table(ordered: Mapping[str, npt.NDArray[np.int64]], main: StageEntry, sampl
         if percent < 100 * (1 - 0.5 / sampled)
     ]  # fmt: skip
     maxima = ("max", *(milliseconds(float(values[-1]) / 1e6) for values in ordered.values()))
-    return table(["percentile", *(f"{stage_title(name)}, ms" for name in ordered)], [*rows_of, maxima])
+    return table(["percentile", *(f"{subject.name_of(name)}, ms" for name in ordered)], [*rows_of, maxima])
 
 
-def _sentence(main: StageEntry) -> str:
-    parts = [f"Half of the frames had their result within {milliseconds(main.p50_ms)} ms of capture"]
+def _sentence(main: StageEntry, subject: Subject) -> str:
+    parts = [f"Half of the {subject.many} {subject.within.format(f'{milliseconds(main.p50_ms)} ms')}"]
     if main.p99_ms is not None:
-        unsure = "" if main.reliable(99) else f" (a guess, from {count(main.count)} frames)"
+        unsure = "" if main.reliable(99) else f" (a guess, from {count(main.count)} {subject.many})"
         parts.append(f"99 of 100 within {milliseconds(main.p99_ms)} ms{unsure}")
     parts.append(f"and the slowest took {milliseconds(main.max_ms)} ms")
     return ", ".join(parts) + "."

@@ -61,11 +61,13 @@ def hover_points(points: Sequence[tuple[float, float, str]]) -> Html:
 
 
 def _mark(mark: str) -> Html:
-    if mark in ("curve main", "curve other", "span"):
+    if mark in ("curve main", "curve other", "span", "limit"):
         return element("path", d="M1 6H25", class_=mark)
     if mark in ("span dots", "outlier small"):
         return element("path", d="M13 6h0", class_=mark)
-    if mark == "marker":
+    if mark == "bound":
+        return element("path", d="M13 11V2M7 2h12", class_=mark)
+    if mark == "marker" or mark.startswith("trial"):
         return element("circle", class_=mark, cx=13, cy=6, r=4)
     if mark == "outlier":
         return element("path", d="M13 1.5L17.5 6L13 10.5L8.5 6Z", class_=mark)

@@ -20,12 +20,13 @@ def state(entry: StateEntry | None) -> Html | None:
     if entry is None:
         return None
     rows = [(one.what, one.kind, f"{one.before} → {one.after}") for one in entry.differences]
-    changed = (
-        table(["after the run", "kind", "before → after"], rows, numbers=False)
-        if rows
-        else element("p", "The machine was in the same state after the run as before it.")
-    )
-    return joined([changed, side_by_side(entry.before, entry.after) or ""])
+    if entry.after is None:
+        changed = element("p", "The state after the run is not known: the last look at the machine failed.")
+    elif rows:
+        changed = table(["after the run", "kind", "before → after"], rows, numbers=False)
+    else:
+        changed = element("p", "The machine was in the same state after the run as before it.")
+    return joined([changed, side_by_side(entry.before, entry.after or {}) or ""])
 
 
 def watch(entry: WatchEntry | None) -> Html | None:

@@ -12,19 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from googlenet_edge.latency.page.words import count, milliseconds, stage_title
+from googlenet_edge.latency.page.words import count, milliseconds
 from googlenet_edge.latency.report_file import CameraSamples, Report
 from googlenet_edge.latency.report_format import EventEntry
 from googlenet_edge.latency.stages import STAGES
+from googlenet_edge.latency.subject import subject_of
 from googlenet_edge.latency.summary import nearest_rank
 
-__all__ = ["MAIN_STAGE", "Outlier", "Track", "explain", "fence_ns", "tracks"]
-
-MAIN_STAGE = "capture_to_result"
-"""The latency that is plotted."""
-
-PARTS = ("queue", "preprocess", "inference")
-"""What it consists of."""
+__all__ = ["Outlier", "Track", "explain", "fence_ns", "tracks"]
 
 _PAUSE = 5
 """A pause is an interval between captures of more than so many medians, and of a second at least."""
@@ -83,11 +78,12 @@ def explain(report: Report, frames: Sequence[Track], most: int) -> tuple[Outlier
     """Return the outliers, the longest first, at most ``most``."""
     if not frames:
         return ()
-    fence = fence_ns(np.concatenate([track.duration_ns(MAIN_STAGE) for track in frames]))
+    stage = subject_of(report.document).stage
+    fence = fence_ns(np.concatenate([track.duration_ns(stage) for track in frames]))
     found = [
         (int(duration), track, i)
         for track in frames
-        for i, duration in enumerate(track.duration_ns(MAIN_STAGE).tolist())
+        for i, duration in enumerate(track.duration_ns(stage).tolist())
         if duration > fence
     ]
     found.sort(key=lambda each: -each[0])
@@ -109,11 +105,13 @@ class _Causes:
     """What is known of the run that may explain a frame's latency."""
 
     def __init__(self, report: Report, frames: Sequence[Track]) -> None:
+        self._subject = subject_of(report.document)
         self._events = report.document.happenings
         self._complete = report.complete
         self._lost = {camera.name: camera.outages.lost for camera in report.document.cameras}
         self._medians = {
-            id(track): {part: nearest_rank(np.sort(track.duration_ns(part)), 50) for part in PARTS} for track in frames
+            id(track): {part: nearest_rank(np.sort(track.duration_ns(part)), 50) for part in self._subject.parts}
+            for track in frames
         }
         self._pauses = {id(track): _longest_usual_interval(track) for track in frames}
         merged = [(int(t.columns["dequeued_ns"][i]), int(t.columns["emitted_ns"][i]), t, i)
@@ -125,7 +123,7 @@ class _Causes:
     def where(self, track: Track, i: int) -> str:
         """Name the part that took longest beyond its median."""
         part, more = self._longest(track, i)
-        return f"{stage_title(part)}, +{milliseconds(more / 1e6)} ms"
+        return f"{self._subject.name_of(part)}, +{milliseconds(more / 1e6)} ms"
 
     def cause(self, track: Track, i: int) -> str | None:
         """Say what the report knows that may be behind it."""
@@ -142,7 +140,7 @@ class _Causes:
         if self._longest(track, i)[0] == "queue" and (before := self._ahead_of(track, i)) is not None:
             return before
         if i == 0:
-            return "the first measured frame: the warm-up may have been too short"
+            return f"the first measured {self._subject.one}: the warm-up may have been too short"
         if (dropped := int(np.diff(track.columns["sequence"])[i - 1]) - 1) > 0:
             # Rarely the cause of it; but it tells that the loop was late already.
             return f"not known; {count(dropped)} frame{'s were' if dropped > 1 else ' was'} dropped just before it"
@@ -150,8 +148,8 @@ class _Causes:
 
     def _longest(self, track: Track, i: int) -> tuple[str, float]:
         medians = self._medians[id(track)]
-        more = {part: float(track.duration_ns(part)[i]) - medians[part] for part in PARTS}
-        part = max(PARTS, key=lambda each: more[each])
+        more = {part: float(track.duration_ns(part)[i]) - medians[part] for part in medians}
+        part = max(medians, key=lambda each: more[each])
         return part, more[part]
 
     def _ahead_of(self, track: Track, i: int) -> str | None:
@@ -165,8 +163,8 @@ class _Causes:
             if part != "queue" and more > self._medians[id(other)][part]:
                 of = f" of {other.camera}" if other.camera not in (None, track.camera) else ""
                 spent = milliseconds(float(other.duration_ns(part)[j]) / 1e6)
-                number = int(other.columns["sequence"][j])
-                return f"waited behind frame {number}{of}, which took {spent} ms of {stage_title(part)}"
+                what = f"{self._subject.one} {int(other.columns['sequence'][j])}{of}"
+                return f"waited behind {what}, which took {spent} ms of {self._subject.name_of(part)}"
         return None
 
 

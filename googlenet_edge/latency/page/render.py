@@ -16,12 +16,16 @@ from googlenet_edge.latency.page import machine, sections
 from googlenet_edge.latency.page.breakdown import breakdown, stage_definitions, stages_table
 from googlenet_edge.latency.page.curve import percentile_curve
 from googlenet_edge.latency.page.facts import facts
+from googlenet_edge.latency.page.headline import headline
 from googlenet_edge.latency.page.histogram import histogram
+from googlenet_edge.latency.page.layers import layers
 from googlenet_edge.latency.page.markup import Html, element, joined
-from googlenet_edge.latency.page.outliers import MAIN_STAGE, Track, explain, fence_ns, tracks
+from googlenet_edge.latency.page.outliers import Track, explain, fence_ns, tracks
+from googlenet_edge.latency.page.scenario import scenario_parts, scenario_title
 from googlenet_edge.latency.page.timeline import timeline
 from googlenet_edge.latency.report_file import Report
 from googlenet_edge.latency.report_format import ReportDocument
+from googlenet_edge.latency.subject import subject_of
 
 __all__ = ["render_page", "write_page"]
 
@@ -56,12 +60,14 @@ def write_page(path: Path, report: Report) -> None:
 
 def _body(report: Report) -> Iterator[Html]:
     document, frames = report.document, tracks(report)
-    stages = document.latency.stages
-    sampled = sum(len(track) for track in frames) or document.latency.sampled or document.frames.measured
-    yield sections.headline(document)
-    yield from filter(None, [sections.notes(document)])
+    stages, subject = document.latency.stages, subject_of(document)
+    sampled = report.kept or document.frames.measured
+    yield headline(document)
+    yield from filter(None, [sections.notes(report, subject)])
+    if document.scenario is not None:
+        yield from _section("scenario-title", scenario_title(document.scenario), *scenario_parts(document))
     yield from _section("percentiles-title", "Percentiles", percentile_curve(document, frames, sampled))
-    yield from _section("histogram-title", "Histogram", histogram(frames))
+    yield from _section("histogram-title", "Histogram", histogram(subject, frames))
     yield from _section(
         "timeline-title",
         "Timeline and outliers",
@@ -75,9 +81,9 @@ def _body(report: Report) -> Iterator[Html]:
         definitions = element(
             "details", element("summary", "What each figure contains"), stage_definitions(document), open=True
         )
-        yield from _section("stages-title", "Stages", breakdown(document), stages_table(stages), definitions)
+        yield from _section("stages-title", "Stages", breakdown(document), stages_table(stages, subject), definitions)
     yield from _section("cameras-title", "Cameras", sections.cameras(document), _by_camera(document))
-    yield from _section("layers-title", "Layers", sections.layers(document.layers))
+    yield from _section("layers-title", "Layers", layers(report.layers))
     yield from _section("sinks-title", "Outputs that failed", sections.sinks(document))
     yield from _section("machine-title", "What measured it", *_machine(report))
     rest = {name: value for name, value in report.raw.items() if name not in _KNOWN}
@@ -94,10 +100,11 @@ def _section(name: str, title: str, *parts: Html | None) -> Iterator[Html]:
 def _slowest(report: Report, frames: tuple[Track, ...]) -> Html | None:
     if not frames:
         return None
-    durations = np.concatenate([track.duration_ns(MAIN_STAGE) for track in frames])
+    subject = subject_of(report.document)
+    durations = np.concatenate([track.duration_ns(subject.stage) for track in frames])
     number = int((durations > fence_ns(durations)).sum())
     several = len(report.document.cameras) > 1
-    return sections.outlier_table(explain(report, frames, _LISTED_OUTLIERS), number, several=several)
+    return sections.outlier_table(explain(report, frames, _LISTED_OUTLIERS), number, subject, several=several)
 
 
 def _by_camera(document: ReportDocument) -> Html | None:
@@ -113,7 +120,7 @@ def _machine(report: Report) -> Iterator[Html | None]:
     yield machine.watch(document.watch)
     yield machine.energy(document.energy)
     for title, values in (
-        ("Machine, before the run", raw.get("machine")),
+        ("Machine", raw.get("machine")),
         ("What computed", raw.get("classifier")),
         ("Run", raw.get("run")),
         ("Source", raw.get("source")),
@@ -133,6 +140,8 @@ def _definitions(document: ReportDocument) -> Html | None:
 
 def _subject(document: ReportDocument) -> str:
     known = [document.classifier.get(key) for key in ("model", "precision", "backend")]
+    if document.scenario is not None:
+        known.append(document.scenario.title)
     return ", ".join(str(value) for value in known if value) or "a run"
 
 

@@ -13,10 +13,12 @@ import numpy.typing as npt
 
 from googlenet_edge.latency.page.figure import figure, hover_points, legend
 from googlenet_edge.latency.page.markup import Html, element, table
-from googlenet_edge.latency.page.outliers import MAIN_STAGE, Track, fence_ns
+from googlenet_edge.latency.page.outliers import Track, fence_ns
 from googlenet_edge.latency.page.scales import Frame, Size, drawing, grid, linear
 from googlenet_edge.latency.page.words import count, milliseconds
 from googlenet_edge.latency.report_format import ReportDocument
+from googlenet_edge.latency.scenario_format import CameraScenario
+from googlenet_edge.latency.subject import Subject, subject_of
 
 __all__ = ["timeline"]
 
@@ -24,10 +26,14 @@ Floats = npt.NDArray[np.float64]
 
 _DOTS = 3000
 """Up to so many frames are drawn one by one."""
+_FEW = 400
+"""Up to so many are drawn larger."""
 _LARGE_MARKS = 150
 """More outliers than that are drawn small."""
 _SLICES = 12
 """The table has the run in so many parts."""
+_FAR_DEADLINE = 4
+"""A deadline beyond so many times the longest latency is not drawn."""
 _MOST_POINTS = 2000
 """The pointer finds so many outliers at most, the longest."""
 
@@ -36,12 +42,15 @@ def timeline(document: ReportDocument, frames: tuple[Track, ...]) -> Html | None
     """Return the plot; None without raw samples."""
     if not frames:
         return None
+    subject = subject_of(document)
     at_s = np.concatenate([track.at_s for track in frames])
-    ms = np.concatenate([track.duration_ns(MAIN_STAGE) for track in frames]) / 1e6
-    fence = fence_ns(np.concatenate([track.duration_ns(MAIN_STAGE) for track in frames])) / 1e6
-    end, top = float(at_s.max()), float(ms.max()) * 1.06 or 1.0
+    durations = np.concatenate([track.duration_ns(subject.stage) for track in frames])
+    ms, fence, deadline = durations / 1e6, fence_ns(durations) / 1e6, _deadline_ms(document, durations)
+    end, top = float(at_s.max()), max(float(ms.max()), deadline or 0.0) * 1.06 or 1.0
     far = ms > fence
-    dropped = _drop_times(frames) if document.latency.percentiles_from == "all measured frames" else []
+    dropped = _drop_times(frames) if len(ms) == document.frames.measured else []
+    # A scenario's time begins behind its warm-up.
+    warmed_up = document.warmup.frames and document.scenario is None
     measured_from = min(float(track.columns["dequeued_ns"][0]) / 1e9 for track in frames)
 
     def draw(size: Size) -> Html:
@@ -52,7 +61,7 @@ def timeline(document: ReportDocument, frames: tuple[Track, ...]) -> Html | None
             "seconds from the start",
             "ms",
         )
-        parts: list[str | None] = [_warm_up(frame, measured_from) if document.warmup.frames else None, grid(frame)]
+        parts: list[str | None] = [_warm_up(frame, measured_from) if warmed_up else None, grid(frame)]
         parts += [
             _event(frame, max(0.0, e.from_s), min(end, e.to_s), e.kind)
             for e in document.happenings
@@ -60,27 +69,30 @@ def timeline(document: ReportDocument, frames: tuple[Track, ...]) -> Html | None
         ]
         pixels = np.round(size.left + at_s / max(end, 1e-9) * size.inner_width, 1)
         heights = np.round(frame.y.place(0.0) + ms * (frame.y.place(1.0) - frame.y.place(0.0)), 1)
-        kind = "span dots" if len(ms) <= _DOTS else "span"
+        kind = "span" if len(ms) > _DOTS else "span dots" if len(ms) > _FEW else "span dots few"
         parts.append(element("path", class_=kind, d=_spans(pixels[~far], heights[~far])))
         parts.append(_outliers(pixels[far], heights[far]))
         places = sorted({round(frame.x.place(at)) for at in dropped})
         d = "".join(f"M{x} {size.height - size.bottom - 1}v-7" for x in places)
         parts.append(element("path", class_="dropped", d=d) if d else None)
-        label = f"{count(len(ms))} frames over {end:.0f} seconds, {count(int(far.sum()))} of them outliers"
+        parts.append(None if deadline is None else _limit(frame, deadline))
+        label = f"{count(len(ms))} {subject.many} over {end:.0f} seconds, {count(int(far.sum()))} of them outliers"
         return drawing(size, label, parts)
 
-    keys = [("span dots", "frames")] if len(ms) <= _DOTS else [("span", "shortest to longest of neighbouring frames")]
+    several = f"shortest to longest of neighbouring {subject.many}"
+    keys = [("span dots", subject.many)] if len(ms) <= _DOTS else [("span", several)]
     mark = "outlier" if far.sum() <= _LARGE_MARKS else "outlier small"
     keys += [(mark, f"outlier, above {milliseconds(fence)} ms")] if far.any() else []
     keys += [("dropped", "frames dropped")] if dropped else []
-    keys += [("warm-up", "warm-up, not measured")] if document.warmup.frames else []
+    keys += [("warm-up", "warm-up, not measured")] if warmed_up else []
+    keys += [("limit", f"deadline, {milliseconds(deadline)} ms")] if deadline is not None else []
     keys += [("event", ", ".join(sorted({event.kind for event in document.happenings})))] if document.happenings else []
     return figure(
         "timeline",
         draw,
-        says=_sentence(int(far.sum()), len(ms), fence),
-        table=_table(at_s, ms, end),
-        points=_points(frames, fence, end, top),
+        says=_sentence(int(far.sum()), len(ms), fence, subject),
+        table=_table(at_s, ms, end, subject),
+        points=_points(frames, (fence, end, top), subject),
         key=legend(*keys),
     )
 
@@ -119,6 +131,19 @@ def _warm_up(frame: Frame, until_s: float) -> Html:
     )
 
 
+def _deadline_ms(document: ReportDocument, durations: npt.NDArray[np.int64]) -> float | None:
+    """Return the deadline of a camera where it is not so far above all ages that they would be a flat line below it."""
+    scenario = document.scenario
+    if not isinstance(scenario, CameraScenario) or scenario.deadline_ms > _FAR_DEADLINE * float(durations.max()) / 1e6:
+        return None
+    return scenario.deadline_ms
+
+
+def _limit(frame: Frame, deadline: float) -> Html:
+    size, y = frame.size, frame.y.place(deadline)
+    return element("line", class_="limit", x1=size.left, x2=size.width - size.right, y1=y, y2=y, data_ms=repr(deadline))
+
+
 def _event(frame: Frame, from_s: float, to_s: float, kind: str) -> Html:
     left, right = frame.x.place(from_s), frame.x.place(to_s)
     return element(
@@ -136,19 +161,20 @@ def _drop_times(frames: Sequence[Track]) -> list[float]:
     ]  # fmt: skip
 
 
-def _points(frames: Sequence[Track], fence: float, end: float, top: float) -> Html:
-    """Return one point a column, the longest frame there, and the outliers."""
+def _points(frames: Sequence[Track], ends: tuple[float, float, float], subject: Subject) -> Html:
+    """Return one point a column, the longest frame there, and the outliers; ``ends``: fence, end, top of the axes."""
+    fence, end, top = ends
     best: dict[int, tuple[float, float, str]] = {}
     far: list[tuple[float, float, str]] = []
     for track in frames:
         name = "" if track.camera is None else f" of {track.camera}"
-        values = (track.duration_ns(MAIN_STAGE) / 1e6).tolist()
+        values = (track.duration_ns(subject.stage) / 1e6).tolist()
         for at, value, number in zip(track.at_s.tolist(), values, track.columns["sequence"].tolist(), strict=True):
             column = int(at / max(end, 1e-9) * 400)
             if value <= fence and column in best and best[column][1] * top >= value:
                 continue
             point = (
-                at / max(end, 1e-9), value / top, f"{at:.1f} s, frame {number}{name}: {milliseconds(value)} ms"
+                at / max(end, 1e-9), value / top, f"{at:.1f} s, {subject.one} {number}{name}: {milliseconds(value)} ms"
             )  # fmt: skip
             if value > fence:
                 far.append(point)
@@ -158,7 +184,7 @@ def _points(frames: Sequence[Track], fence: float, end: float, top: float) -> Ht
     return hover_points(sorted([*best.values(), *far]))
 
 
-def _table(at_s: Floats, ms: Floats, end: float) -> Html:
+def _table(at_s: Floats, ms: Floats, end: float, subject: Subject) -> Html:
     rows = []
     for i in range(_SLICES):
         low, high = end * i / _SLICES, end * (i + 1) / _SLICES
@@ -169,13 +195,13 @@ def _table(at_s: Floats, ms: Floats, end: float) -> Html:
                 (f"{low:.1f} to {high:.1f} s", count(len(values)), milliseconds(float(values[0])), milliseconds(middle),
                  milliseconds(float(values[-1])))
             )  # fmt: skip
-    return table(["time", "frames", "shortest, ms", "median, ms", "longest, ms"], rows)
+    return table(["time", subject.many, "shortest, ms", "median, ms", "longest, ms"], rows)
 
 
-def _sentence(number: int, frames: int, fence: float) -> str:
+def _sentence(number: int, frames: int, fence: float, subject: Subject) -> str:
     if not number:
-        return f"No frame was an outlier: none took longer than {milliseconds(fence)} ms."
+        return f"No {subject.one} was an outlier: none took longer than {milliseconds(fence)} ms."
     return (
-        f"{count(number)} of {count(frames)} frames took longer than {milliseconds(fence)} ms, which is far out: more "
-        "than three times the distance of the quartiles above the upper one."
+        f"{count(number)} of {count(frames)} {subject.many} took longer than {milliseconds(fence)} ms, which is far "
+        "out: more than three times the distance of the quartiles above the upper one."
     )

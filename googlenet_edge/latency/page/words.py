@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import math
 
-from googlenet_edge.latency.stages import STAGES, WAIT
-
-__all__ = ["count", "definition_of", "milliseconds", "percent_name", "quantity", "share", "stage_title"]
-
-_TITLES = {stage.name: stage.title for stage in STAGES} | {WAIT: "wait"}
+__all__ = ["count", "definition_of", "milliseconds", "percent_name", "quantity", "share"]
 
 
 def milliseconds(value: float | None) -> str:
@@ -44,11 +40,6 @@ def percent_name(percent: float) -> str:
     """Return "p50", "p99.9", "p99.99": with as many digits as it takes."""
     digits = max(0, math.ceil(-math.log10(100 - percent) - 1e-6)) if percent < 100 else 0
     return f"p{percent:.{digits}f}"
-
-
-def stage_title(name: str) -> str:
-    """Return what a stage is called in text; a device's own stages keep their names."""
-    return _TITLES.get(name, name)
 
 
 def definition_of(name: str, definitions: dict[str, str]) -> str | None:

@@ -1,4 +1,7 @@
-"""What changed in a machine between two states: before and after a run, or of two runs that are compared."""
+"""What changed in a machine between two states: before and after a run, or before each of two runs.
+
+What a machine *is* (:class:`~googlenet_edge.latency.machine.MachineInfo`) is no part of its state.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ class Difference:
     """One thing that is not as it was."""
 
     kind: Literal["machine", "setting", "throttled", "drift"]
-    """"machine": it is another one; "setting": someone changed it; "throttled": it was slowed down in between; "drift":
+    """"machine": it has other GPUs; "setting": someone changed it; "throttled": it was slowed down in between; "drift":
     clocks and temperatures, which change by themselves."""
     what: str
     before: str
@@ -50,27 +53,20 @@ def in_short(values: list[float]) -> str:
 
 
 def _machine(before: MachineState, after: MachineState) -> Iterator[Difference]:
-    one, other = before.machine, after.machine
-    for what, old, new in (
-        ("board", one.board, other.board),
-        ("CPU", one.cpu, other.cpu),
-        ("system", one.platform, other.platform),
-        ("GPU", _gpu_names(before), _gpu_names(after)),
-    ):
-        if old != new:
-            yield Difference("machine", what, str(old or "none"), str(new or "none"))
+    old, new = _gpu_names(before), _gpu_names(after)
+    if old != new:
+        yield Difference("machine", "GPU", old or "none", new or "none")
 
 
 def _settings(before: MachineState, after: MachineState) -> Iterator[Difference]:
     pairs: list[tuple[str, str, str]] = [
-        ("Python", before.machine.python, after.machine.python),
         ("power mode", before.power_mode or "none", after.power_mode or "none"),
         ("jetson_clocks", before.jetson_clocks or "unknown", after.jetson_clocks or "unknown"),
         ("CPU governor", _governors(before), _governors(after)),
         ("CPU clock range in MHz", _range(before.cores), _range(after.cores)),
         ("turbo", _yes(before.turbo), _yes(after.turbo)),
         ("cores online", str(len(before.cores)), str(len(after.cores))),
-        ("usable cores", str(before.machine.usable_cores), str(after.machine.usable_cores)),
+        ("usable cores", str(before.usable_cores), str(after.usable_cores)),
         ("CPU limit in cores", _limit(before), _limit(after)),
     ]
     for old, new in zip(before.gpus, after.gpus, strict=False):

@@ -14,26 +14,27 @@ from googlenet_edge.latency.watch.state import MachineState, concerns
 __all__ = ["energy_document", "record_document", "states_document"]
 
 
-def states_document(before: MachineState, after: MachineState) -> dict[str, object]:
-    """Return the two states, what is doubtful about the first, and what differs."""
+def states_document(before: MachineState, after: MachineState | None) -> dict[str, object]:
+    """Return the two states, what is doubtful about the first, and what differs; ``after``: None if not known."""
     return {
         "before": before.to_dict(),
-        "after": after.to_dict(),
+        "after": None if after is None else after.to_dict(),
         "concerns": concerns(before),
         "differences": [
             {"kind": one.kind, "what": one.what, "before": one.before, "after": one.after}
-            for one in differences(before, after)
+            for one in (() if after is None else differences(before, after))
         ],
     }
 
 
-def record_document(record: SamplerRecord) -> dict[str, object]:
-    """Return timeline and episodes; times in seconds since the record's start.
+def record_document(record: SamplerRecord, run_ns: int) -> dict[str, object]:
+    """Return timeline and episodes; times in seconds since the first look, which is told from the start ``run_ns``.
 
     The timeline is one list a channel, of [lowest, highest] in each span, or null where it could not be read.
     """
     return {
         "seconds": _seconds(record.ended_ns - record.started_ns),
+        "started_s": _seconds(record.started_ns - run_ns),
         "looks": record.looks,
         "cpu_share": round(record.cpu_share, 6),
         "error": record.error,
@@ -63,15 +64,22 @@ def record_document(record: SamplerRecord) -> dict[str, object]:
 
 
 def energy_document(
-    energy: Energy, frames: int, unreadable: Sequence[Unreadable] = (), *, idle: Energy | None = None
+    energy: Energy,
+    frames: int,
+    unreadable: Sequence[Unreadable] = (),
+    *,
+    idle: Energy | None = None,
+    run_ns: int | None = None,
 ) -> dict[str, object]:
     """Return the energy of ``frames`` frames, rail by rail, and why meters gave nothing.
 
-    ``idle`` is what was measured before the run. Raises :class:`InputError` for a negative number of frames.
+    ``idle`` is what was measured before the run; ``run_ns``: when the run began, None for where the energy does. Raises
+    :class:`InputError` for a negative number of frames.
     """
     idle_watts = None if idle is None else idle.watts
     added = None if idle_watts is None else per_frame(energy, frames, idle_watts=idle_watts)
     return {
+        "from_s": 0.0 if run_ns is None else _seconds(energy.started_ns - run_ns),
         "seconds": _seconds(energy.ended_ns - energy.started_ns),
         "frames": frames,
         "joules": _rounded(energy.joules),
@@ -83,6 +91,7 @@ def energy_document(
         "rails": [_rail(energy, index) for index in range(len(energy.rails))],
         "not_measured": [{"meter": one.meter, "reason": one.reason} for one in unreadable],
         "definitions": {
+            "seconds": "the measured frames: from the result before the first of them to the last one",
             "joules": "power readings: integral over time by the trapezoidal rule; energy counters: their difference",
             "included": "the rails that the total is the sum of; others are parts of these",
             "joules_per_frame_above_idle": "less idle_watts, the mean power before the run",

@@ -56,10 +56,12 @@ def open_instruments(root: Path = Path("/"), *, power: bool = True) -> Instrumen
     A Jetson's power comes from the board's own sensors, or from tegrastats where those cannot be read as files (which
     takes up to 5 s); another machine's from the graphics boards (NVML) and the processor's counters (RAPL).
     """
-    nvml = open_nvml()
+    nvml = open_nvml(root)
     meters: list[Meter] = []
     unreadable: list[Unreadable] = []
-    if power:
+    if not power:
+        unreadable.append(Unreadable("all meters", "left out, as was asked for"))
+    else:
         for found in _meters(root, nvml):
             if isinstance(found, Unreadable):
                 unreadable.append(found)

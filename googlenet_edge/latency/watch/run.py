@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
 from googlenet_edge.errors import InputError
+from googlenet_edge.latency.machine import MachineInfo, machine_info
+from googlenet_edge.latency.summary import RunTimes
 from googlenet_edge.latency.watch.document import energy_document, record_document, states_document
 from googlenet_edge.latency.watch.energy import Energy
 from googlenet_edge.latency.watch.instruments import Instruments, open_instruments
 from googlenet_edge.latency.watch.sampler import MachineSampler, SamplerConfig, SamplerRecord, watch_idle
-from googlenet_edge.latency.watch.state import MachineState, concerns, machine_state
-from googlenet_edge.latency.watch.tables import energy_notes, sampler_notes, state_notes
+from googlenet_edge.latency.watch.state import MachineState, machine_state
 from googlenet_edge.types import Clock
 
 __all__ = ["RunWatch", "WatchConfig"]
@@ -22,7 +22,7 @@ __all__ = ["RunWatch", "WatchConfig"]
 
 @dataclass(frozen=True)
 class WatchConfig:
-    """What to watch. Raises :class:`InputError` for a negative time."""
+    """What to watch. Raises :class:`InputError` for a negative time, and for idle power without power."""
 
     power: bool = True
     """Read power meters. On a Jetson whose sensors cannot be read as files this starts tegrastats."""
@@ -33,15 +33,25 @@ class WatchConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.idle_s < float("inf"):
             raise InputError(f"idle power: got {self.idle_s} s, expected 0 or more")
+        if self.idle_s and not self.power:
+            raise InputError(f"idle power: got {self.idle_s} s and no power to be measured, expected one of the two")
 
 
 class RunWatch:
-    """Watches the machine from entering to leaving the context; what it has to say is there afterwards.
+    """Watches the machine around a run.
 
-    Entering takes a few hundredths of a second, and ``idle_s`` more; ``stop`` ends that wait early.
+    Entering looks at it for the first time, before anything has warmed it up; :meth:`start` begins the looks that go on
+    during the run, :meth:`end` ends them with the state after it, and what there is to say is there from then on.
+    Leaving the context closes all, and ends what has not ended.
+
+    Entering takes a few hundredths of a second, and ``idle_s`` more where there is a power meter. :meth:`end` takes a
+    second at most, also where a driver hangs.
     """
 
+    machine: MachineInfo
     before: MachineState
+    after: MachineState | None = None
+    """None until the end, and where looking failed or hung: then the record has the reason."""
     idle: Energy | None = None
 
     def __init__(
@@ -49,25 +59,22 @@ class RunWatch:
         config: WatchConfig | None = None,
         *,
         root: Path = Path("/"),
-        stop: threading.Event | None = None,
         clock: Clock = time.monotonic_ns,
     ) -> None:
+        """``clock`` must be the one by which frames are stamped."""
         self._config = config or WatchConfig()
         self._root = root
-        self._stop = stop
         self._clock = clock
         self._instruments: Instruments | None = None
         self._sampler: MachineSampler | None = None
-        self._after: MachineState | None = None
 
     def __enter__(self) -> RunWatch:
         self._instruments = open_instruments(self._root, power=self._config.power)
         try:
-            self.before = self._look(self._instruments)
-            if self._config.idle_s:
-                self.idle = watch_idle(self._instruments, self._config.idle_s, stop=self._stop)
-            self._sampler = MachineSampler(self._instruments, self._config.sampler, clock=self._clock)
-            self._sampler.start()
+            self.machine = machine_info(self._root)
+            self.before = self._look()
+            if self._config.idle_s and self._instruments.meters:
+                self.idle = watch_idle(self._instruments, self._config.idle_s)
         except BaseException:
             self._instruments.close()
             raise
@@ -76,23 +83,26 @@ class RunWatch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._sampler is None or self._instruments is None:
-            return
-        hung = True
         try:
-            self._sampler.stop()
-            hung = self._sampler.hung
-            self._after = self._look(self._instruments)
+            self.end()
         finally:
-            if not hung:  # a thread that is still in a driver must not find its library shut down
+            # A thread that is still in a driver must not find its library shut down.
+            if self._instruments is not None and not (self._sampler is not None and self._sampler.hung):
                 self._instruments.close()
 
-    @property
-    def after(self) -> MachineState:
-        """The state after the run. Raises :class:`InputError` before its end."""
-        if self._after is None:
-            raise InputError("watch: the run has not ended yet, expected this after the context manager")
-        return self._after
+    def start(self) -> None:
+        """Begin to look every second. Raises :class:`InputError` outside the context, or a second time."""
+        if self._instruments is None or self._sampler is not None:
+            raise InputError("watch: got a start outside its context manager, or a second one; make a new one")
+        self._sampler = MachineSampler(
+            self._instruments, self._config.sampler, clock=self._clock, at_end=self._look_after
+        )
+        self._sampler.start()
+
+    def end(self) -> None:
+        """Look for the last time. Does nothing without a start, and a second time."""
+        if self._sampler is not None:
+            self._sampler.stop()
 
     @property
     def record(self) -> SamplerRecord:
@@ -109,30 +119,35 @@ class RunWatch:
             record.started_ns if started_ns is None else started_ns, record.ended_ns if ended_ns is None else ended_ns
         )
 
-    def document(self, energy: Energy, frames: int) -> dict[str, object]:
-        """Return all as JSON values: ``state``, ``watch``, ``energy``. ``frames`` is how many the energy was for."""
+    def begun(self) -> dict[str, object]:
+        """Return what is known before the run, as JSON values: ``state``."""
+        return {"state": states_document(self.before, None)}
+
+    def document(self, times: RunTimes | None, frames: int) -> dict[str, object]:
+        """Return all as JSON values: ``state``, ``watch``, ``energy``; of what, is in them.
+
+        ``times``: of the run; the energy is that of its measured stretch, in which ``frames`` frames were done. None:
+        nothing was measured, and all times are counted from the first look.
+        """
         record = self.record
+        run_ns = record.started_ns if times is None else times.started_ns
         return {
             "state": states_document(self.before, self.after),
-            "watch": record_document(record),
-            "energy": energy_document(energy, frames, record.unreadable, idle=self.idle),
+            "watch": record_document(record, run_ns),
+            "energy": energy_document(self._measured(times), frames, record.unreadable, idle=self.idle, run_ns=run_ns),
         }
 
-    def notes(self, energy: Energy, frames: int) -> list[str]:
-        """Return what the terminal should say: doubts about the machine, what changed, throttling, energy."""
-        record = self.record
-        idle_watts = None if self.idle is None else self.idle.watts
-        return [
-            *concerns(self.before),
-            *state_notes(self.before, self.after),
-            *sampler_notes(record),
-            *energy_notes(energy, frames, record.unreadable, idle_watts=idle_watts),
-        ]
+    def _measured(self, times: RunTimes | None) -> Energy:
+        return self.energy() if times is None else self.energy(times.measured_from_ns, times.measured_to_ns)
 
-    def _look(self, instruments: Instruments) -> MachineState:
-        return machine_state(self._root, nvml=instruments.nvml, clock=self._clock)
+    def _look(self) -> MachineState:
+        nvml = None if self._instruments is None else self._instruments.nvml
+        return machine_state(self._root, nvml=nvml, clock=self._clock)
+
+    def _look_after(self) -> None:
+        self.after = self._look()
 
     def _ended(self) -> MachineSampler:
         if self._sampler is None:
-            raise InputError("watch: it was not started, expected this after the context manager")
+            raise InputError("watch: it was not started, expected start() and end() before this")
         return self._sampler

@@ -1,20 +1,20 @@
-"""The state of a machine at one moment: what its latency depends on besides the program.
+"""The state of a machine at one moment: what its latency depends on besides the program, and can change.
 
 Taken before and after a run and put beside its figures; :mod:`~googlenet_edge.latency.watch.differences` says what
-changed, and :mod:`~googlenet_edge.latency.watch.tables` shows it.
+changed.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
 from googlenet_edge.errors import InputError
-from googlenet_edge.latency.machine import MachineInfo, machine_info
 from googlenet_edge.latency.watch.sensors import cpu, jetson, thermal
 from googlenet_edge.latency.watch.sensors.cpu import Core, CpuLimit
 from googlenet_edge.latency.watch.sensors.gpu import Gpu
@@ -36,20 +36,24 @@ class MachineState:
 
     taken_ns: int
     """When, by the host's monotonic clock."""
-    machine: MachineInfo
-    cores: tuple[Core, ...]
-    turbo: bool | None
+    usable_cores: int
+    """Logical cores that this process may run on."""
+    load_average: tuple[float, float, float] | None = None
+    """Over 1, 5 and 15 minutes."""
+    cores: tuple[Core, ...] = ()
+    """Those that are online."""
+    turbo: bool | None = None
     """Whether cores may run above their base clock."""
-    cpu_limit: CpuLimit | None
+    cpu_limit: CpuLimit | None = None
     """How much processor time a container allows; None: no limit."""
-    gpus: tuple[Gpu, ...]
-    power_mode: str | None
+    gpus: tuple[Gpu, ...] = ()
+    power_mode: str | None = None
     """Of a Jetson: nvpmodel's name and number, for example "MAXN_SUPER (2)"."""
-    jetson_clocks: JetsonClocks | None
+    jetson_clocks: JetsonClocks | None = None
     """Of a Jetson: whether clocks are locked."""
-    zones: tuple[Zone, ...]
-    cooling: tuple[CoolingDevice, ...]
-    throttle_counts: dict[str, int]
+    zones: tuple[Zone, ...] = ()
+    cooling: tuple[CoolingDevice, ...] = ()
+    throttle_counts: dict[str, int] = field(default_factory=dict)
     """How often the machine was throttled since it was started, by the cause."""
 
     @property
@@ -92,7 +96,8 @@ def machine_state(
     on_jetson = jetson.is_jetson(root)
     return MachineState(
         taken_ns=clock(),
-        machine=machine_info(root),
+        usable_cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        load_average=_load_average(),
         cores=cores,
         turbo=cpu.read_turbo(root),
         cpu_limit=cpu.read_limit(root),
@@ -117,17 +122,22 @@ def concerns(before: MachineState) -> list[str]:
             f"CPU governor {', '.join(slow)}: clocks follow the load; "
             "for steady figures: sudo cpupower frequency-set -g performance"
         )
-    if before.cpu_limit is not None and before.cpu_limit.cores < before.machine.usable_cores:
+    if before.cpu_limit is not None and before.cpu_limit.cores < before.usable_cores:
         found.append(
-            f"a control group allows {before.cpu_limit.cores:g} cores' time, and {before.machine.usable_cores} may be "
-            "used: threads are stopped for the rest of each period; give no more threads than that, or raise the limit"
+            f"a control group allows {before.cpu_limit.cores:g} cores' time, and {before.usable_cores} may be used: "
+            "threads are stopped for the rest of each period; give no more threads than that, or raise the limit"
         )
-    load = before.machine.load_average
-    if load is not None and load[0] > _BUSY * before.machine.cores:
-        found.append(
-            f"the machine was busy in the minute before the run: load {load[0]:.1f} on {before.machine.cores} cores"
-        )
+    load, cores = before.load_average, len(before.cores) or before.usable_cores
+    if load is not None and load[0] > _BUSY * cores:
+        found.append(f"the machine was busy in the minute before the run: load {load[0]:.1f} on {cores} cores")
     hot = before.hottest
     if hot is not None and hot.celsius is not None and hot.slows_down_at_c and hot.celsius > hot.slows_down_at_c - 5:
         found.append(f"{hot.name} has {hot.celsius:.0f} °C, and is slowed down from {hot.slows_down_at_c:.0f} °C")
     return found
+
+
+def _load_average() -> tuple[float, float, float] | None:
+    try:
+        return os.getloadavg()
+    except (OSError, AttributeError):
+        return None

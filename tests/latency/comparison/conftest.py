@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,19 +12,23 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from googlenet_edge.latency.machine import machine_info
+from googlenet_edge.latency.cameras import CameraFigures, camera_document
+from googlenet_edge.latency.machine import MachineInfo
 from googlenet_edge.latency.recorder import LatencyRecorder
 from googlenet_edge.latency.report import RunFacts, samples_path, write_report, write_samples
 from googlenet_edge.latency.stages import capture_definition
-from googlenet_edge.types import FrameTrace
+from googlenet_edge.types import FrameTrace, Outages
 
 ReportWriter = Callable[..., Path]
-QUIET: Mapping[str, Any] = {"load_average": (0.1, 0.1, 0.1), "cpu_mhz": 2000.0, "usable_cores": 4}
+MACHINE = MachineInfo("Linux-6.1", "3.11.7", "Some CPU", 4)
 
 
 @pytest.fixture
 def write_run(tmp_path: Path) -> ReportWriter:
-    """Return a function that writes NAME.json, and NAME-samples.csv, of a run with these inference times."""
+    """Return a function that writes NAME.json, and NAME-samples.csv, of a run with these inference times.
+
+    ``more``: further keys of the report.
+    """
 
     def write(
         name: str,
@@ -35,6 +40,7 @@ def write_run(tmp_path: Path) -> ReportWriter:
         classifier: Mapping[str, object] | None = None,
         machine: Mapping[str, Any] | None = None,
         cameras: tuple[str, ...] = (),
+        **more: object,
     ) -> Path:
         path = tmp_path / f"{name}.json"
         names = cameras or (None,)
@@ -47,14 +53,18 @@ def write_run(tmp_path: Path) -> ReportWriter:
             for recorder in (whole, parts[i % len(parts)]):
                 recorder.record(trace)
         facts = RunFacts(
-            machine=replace(machine_info(), **{**QUIET, **(machine or {})}),
+            machine=replace(MACHINE, **(machine or {})),
             source={"description": "film.mp4", "live": live},
             captured=capture_definition(live=live),
             classifier=classifier or {"model": "tiny", "precision": "fp32", "graph_sha256": "ab", "threads": "1"},
             run={"version": "0.1.0", "top_k": 5},
-            cameras=[{"name": name} for name in cameras],
+            cameras=[
+                camera_document(CameraFigures(name, "film.mp4", live, "", 0, 0, part.summarize(), Outages(), "end"))
+                for name, part in zip(cameras, parts, strict=False)
+            ],
         )
         write_report(path, whole.summarize(), facts)
+        path.write_text(json.dumps({**json.loads(path.read_text()), **more}), encoding="utf-8")
         if samples:
             for camera, recorder in zip(names, parts, strict=True):
                 write_samples(samples_path(path, camera), recorder.samples())

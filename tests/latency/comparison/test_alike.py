@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,12 @@ import pytest
 
 from googlenet_edge.errors import InputError
 from googlenet_edge.latency.comparison.alike import Condition, check_definitions, differing_conditions, is_expected
+from googlenet_edge.latency.comparison.doubts import doubts
 from googlenet_edge.latency.comparison.figures import FPS, Figure
 from googlenet_edge.latency.comparison.read import Run, read_run
+from googlenet_edge.latency.watch.sensors.cpu import Core
+from googlenet_edge.latency.watch.sensors.thermal import Zone
+from googlenet_edge.latency.watch.state import MachineState
 
 Writer = Callable[..., Path]
 LATENCIES = np.full(80, 10_000_000)
@@ -33,15 +38,15 @@ def test_runs_measured_alike_differ_in_nothing(make_run: Callable[..., Run]) -> 
 
 
 def test_what_differs_is_named_with_both_values(make_run: Callable[..., Run]) -> None:
-    a = make_run("a", machine={"cpu_governor": "powersave"})
+    a = make_run("a", machine={"board": "Orin Nano"})
     b = make_run(
         "b",
-        machine={"cpu_governor": "performance"},
+        machine={"board": "Orin NX"},
         classifier={"model": "tiny", "precision": "int8", "graph_sha256": "cd", "threads": "1", "driver": "570"},
     )
     found = {condition.name: (condition.baseline, condition.new) for condition in differing_conditions([a], [b])}
     assert found == {
-        "machine.cpu_governor": (("powersave",), ("performance",)),
+        "machine.board": (("Orin Nano",), ("Orin NX",)),
         "classifier.precision": (("fp32",), ("int8",)),
         "classifier.graph_sha256": (("ab",), ("cd",)),
         "classifier.driver": ((None,), ("570",)),
@@ -55,31 +60,80 @@ def test_runs_of_one_side_that_differ_among_themselves_are_named(make_run: Calla
     assert len(condition.baseline) == 2
 
 
+def state(**changes: Any) -> dict[str, Any]:
+    """Return a report's section of a machine that was in this state before the run."""
+    before = MachineState(
+        taken_ns=1,
+        usable_cores=4,
+        cores=(Core(0, "performance", 2000.0, 400.0, 3000.0, 3000.0),),
+        power_mode="15W (0)",
+        zones=(Zone("cpu-thermal", 50.0, None, None),),
+        throttle_counts={"over-current": 3},
+    )
+    document = replace(before, **changes).to_dict()
+    return {"before": document, "after": document}
+
+
 @pytest.mark.parametrize(
-    ("before", "after", "alike"),
+    ("changes", "name", "values"),
     [
-        ({"cpu_mhz": 2000.0}, {"cpu_mhz": 2100.0}, True),
-        ({"cpu_mhz": 2000.0}, {"cpu_mhz": 1200.0}, False),
-        ({"cpu_mhz": None}, {"cpu_mhz": 1200.0}, False),
-        ({"load_average": (0.0, 9, 9), "usable_cores": 4}, {"load_average": (0.9, 0, 0), "usable_cores": 4}, True),
-        ({"load_average": (0.0, 0, 0), "usable_cores": 4}, {"load_average": (1.1, 0, 0), "usable_cores": 4}, False),
-        ({"load_average": None}, {"load_average": (0.1, 0, 0)}, True),
+        (
+            {"cores": (Core(0, "powersave", 2000.0, 400.0, 3000.0, 3000.0),)},
+            "cpu_governor",
+            ("performance", "powersave"),
+        ),
+        ({"cores": (Core(0, "performance", 1200.0, 400.0, 3000.0, 3000.0),)}, "cpu_clocks_in_mhz", ("2000", "1200")),
+        ({"cores": (Core(0, "performance", 2050.0, 400.0, 3000.0, 3000.0),)}, None, ()),
+        ({"power_mode": "MAXN (1)"}, "power_mode", ("15W (0)", "MAXN (1)")),
+        ({"zones": (Zone("cpu-thermal", 61.0, None, None),)}, "cpu-thermal_in_c", ("50.0", "61.0")),
+        ({"throttle_counts": {"over-current": 9}, "taken_ns": 99}, None, ()),
+        ({"load_average": (3.0, 2.0, 1.0)}, None, ()),
     ],
 )
-def test_numbers_of_a_machine_need_not_be_the_same(
-    make_run: Callable[..., Run], before: dict[str, object], after: dict[str, object], alike: bool
+def test_the_state_of_the_machine_before_the_run_is_compared(
+    make_run: Callable[..., Run], changes: dict[str, Any], name: str | None, values: tuple[str, ...]
 ) -> None:
-    a, b = make_run("a", machine=before), make_run("b", machine=after)
-    assert (differing_conditions([a], [b]) == ()) == alike
+    a, b = make_run("a", state=state()), make_run("b", state=state(**changes))
+    found = [(one.name, (*one.baseline, *one.new)) for one in differing_conditions([a], [b])]
+    assert found == ([] if name is None else [(f"state.{name}", values)])
+    assert differing_conditions([a], [make_run("c")]) == (), "of what is not known nothing is said"
+
+
+def test_a_state_that_differs_within_a_side_is_named_once(make_run: Callable[..., Run]) -> None:
+    runs = [make_run(name, state=state(power_mode=mode)) for name, mode in (("a", "A"), ("b", "B"), ("c", "B"))]
+    (condition,) = differing_conditions(runs[:2], runs[2:])
+    assert (condition.name, condition.baseline, condition.new) == ("state.power_mode", ("A", "B"), ("B",))
+
+
+def test_doubts_name_the_reports_that_they_are_about(make_run: Callable[..., Run]) -> None:
+    busy = {**state(), "concerns": ["the machine was busy"]}
+    hot = {
+        "seconds": 60.0,
+        "looks": 61,
+        "throttled": [
+            {"cause": "heat", "from_s": 1.0, "to_s": 2.5},
+            {"cause": "heat", "from_s": 9.0, "to_s": 10.0},
+        ],
+    }
+    runs = [make_run("a", state=busy), make_run("b", state=busy, watch=hot), make_run("c")]
+    first, second, third = doubts(runs)
+    assert first.endswith("b.json: the machine was busy")
+    assert "a.json, " in first
+    assert second.endswith("b.json: the machine was slowed down during the run (heat, for 2.5 of 60.0 s)")
+    assert third.endswith("c.json: nothing is known of the machine's state, as it was not watched")
+    assert doubts(runs[:1])[0].endswith("a.json: the machine was busy")
+    assert doubts([runs[0], make_run("d", state=busy)]) == ["all reports: the machine was busy"]
+    assert doubts([runs[2]]) == []
 
 
 @pytest.mark.parametrize(
     ("name", "expected", "covered"),
     [
-        ("machine.cpu_governor", "cpu_governor", True),
-        ("machine.cpu_governor", "machine.cpu_governor", True),
-        ("machine.cpu_governor", "machine", True),
-        ("machine.cpu_governor", "cpu", False),
+        ("state.cpu_governor", "cpu_governor", True),
+        ("state.cpu_governor", "state.cpu_governor", True),
+        ("state.cpu_governor", "state", True),
+        ("state.cpu_governor", "cpu", False),
+        ("scenario.deadline_ms", "fps", True),
         ("classifier.graph_sha256", "precision", True),
         ("classifier.precision", "precision", True),
         ("classifier.threads", "precision", False),
@@ -101,11 +155,11 @@ def test_capture_that_means_something_else_voids_what_counts_from_it(make_run: C
 
 def test_a_stage_that_means_something_else_is_refused(make_run: Callable[..., Run]) -> None:
     a, b = make_run("a"), make_run("b")
-    b.report.definitions["inference"] = "the enqueue only"
+    b.document.definitions["inference"] = "the enqueue only"
     with pytest.raises(InputError, match=r"'inference' is not the same .*the enqueue only"):
         check_definitions([a], [a, b], [INFERENCE])
     check_definitions([a], [b], [QUEUE])
-    b.report.definitions["percentile"] = "interpolated"
+    b.document.definitions["percentile"] = "interpolated"
     with pytest.raises(InputError, match=r"measure both alike$"):
         check_definitions([a], [b], [QUEUE])
     check_definitions([a], [b], [FPS])

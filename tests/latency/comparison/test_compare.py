@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -157,10 +158,31 @@ def test_what_differs_is_told_apart_from_what_is_compared(make_run: Callable[...
     assert comparison.warnings == ("--expect cpu: nothing of that name differs; are these the right reports?",)
 
 
-def test_a_busy_machine_is_told(make_run: Callable[..., Run]) -> None:
-    busy = {"load_average": (5.5, 0, 0)}
-    comparison = compare_runs([make_run(1, machine=busy)], [make_run(2, machine=busy)], INFERENCE)
-    assert "r1.json: the machine was busy before the run: load 5.5 on 4 cores" in comparison.warnings[0]
+def test_doubts_about_the_machine_are_told(make_run: Callable[..., Run]) -> None:
+    state: dict[str, Any] = {"before": {}, "after": None, "concerns": ["the machine was busy"]}
+    comparison = compare_runs([make_run(1, state=state)], [make_run(2, state=state)], INFERENCE)
+    assert comparison.warnings == ("all reports: the machine was busy",)
+
+
+def test_a_limit_judges_nothing_on_another_machine(make_run: Callable[..., Run]) -> None:
+    runs = [make_run(1)], [make_run(2, 1.5, machine={"cpu": "Another CPU"})]
+    with pytest.raises(InputError, match=r"machine.cpu is not the same \(Some CPU and Another CPU\).*--expect cpu"):
+        judge(compare_runs(*runs, INFERENCE), Limit(0.05))
+    assert judge(compare_runs(*runs, CompareConfig(("inference",), expect=("cpu",))), Limit(0.05))
+
+
+def test_percentiles_from_a_histogram_widen_the_intervals_of_runs(make_run: Callable[..., Run]) -> None:
+    config = CompareConfig(("inference",), percentiles=(50,))
+    exact = [make_run(i, samples=False) for i in range(6)]
+    first, *others = exact
+    coarse = make_run(0, samples=False, capacity=500)
+    assert not coarse.report.exact
+    coarse = replace(coarse, values=first.values)
+    a = of(compare_runs(exact[:3], exact[3:], config)).interval
+    b = of(compare_runs([coarse, *others[:2]], exact[3:], config)).interval
+    assert a is not None
+    assert b is not None
+    assert (a[0] / b[0], b[1] / a[1]) == pytest.approx((1 + 2**-10, 1 + 2**-10), rel=1e-9)
 
 
 @pytest.mark.parametrize(

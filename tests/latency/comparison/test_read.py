@@ -45,7 +45,8 @@ def test_several_cameras_are_put_together_in_the_order_of_emission(write_run: Wr
     assert run.lacking is None
     assert run.samples_ns[Figure("inference", 50)].tolist() == latencies.tolist()
     path.with_name("a-samples-yard.csv").unlink()
-    assert "a-samples-yard.csv" in str(read_run(path).lacking)
+    with pytest.raises(InputError, match=r"expected a-samples-yard\.csv too"):
+        read_run(path)
 
 
 def test_without_samples_the_report_alone_is_read(write_run: Writer, steady: Steady) -> None:
@@ -66,31 +67,10 @@ def test_samples_of_another_run_are_refused(write_run: Writer, steady: Steady) -
     path, other = write_run("a", steady(0, 300)), write_run("b", steady(1, 300))
     samples = path.with_name("a-samples.csv")
     samples.write_bytes(other.with_name("b-samples.csv").read_bytes())
-    with pytest.raises(InputError, match=r"samples of another run beside it \(a inference p50 of"):
+    with pytest.raises(InputError, match=r"samples of another run beside it \(\w+: at most"):
         read_run(path)
     samples.write_bytes(b"".join(other.with_name("b-samples.csv").read_bytes().splitlines(keepends=True)[:-1]))
-    with pytest.raises(InputError, match="299 frames where the report measured 300"):
-        read_run(path)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "no JSON, or a file that is cut off"),
-        (b'{"schema_version": 1, "run": {"ver', "cut off"),
-        (b"\xff\xfe", "no JSON"),
-        (b"[]", "no latency report"),
-        (b"{}", "missing required field `schema_version`"),
-        (b'{"schema_version": 1}', "no latency report"),
-        (b'{"schema_version": 2}', "got a report of schema version 2, expected 1"),
-        (b'{"schema_version": 1, "frames": {"measured": NaN}}', "cut off"),
-        (b"[" * 100_000, "no latency report|cut off"),
-    ],
-)
-def test_what_is_no_report_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
-    path = tmp_path / "r.json"
-    path.write_bytes(content)
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match="299 frames, where the report measured 300"):
         read_run(path)
 
 
@@ -104,30 +84,6 @@ def test_wrong_types_and_runs_without_frames_are_refused(write_run: Writer, stea
     path = altered(write_run("a", steady(0, 80)), lambda d: d["latency"]["stages"]["emit"].update(p50_ms="fast"))
     with pytest.raises(InputError, match=r"Expected `float \| null`, got `str`"):
         read_run(path)
-    path = altered(write_run("b", steady(0, 80)), lambda d: d["frames"].update(measured=0))
+    path = altered(write_run("b", steady(0, 80), samples=False), lambda d: d["frames"].update(measured=0))
     with pytest.raises(InputError, match="without a measured frame"):
-        read_run(path)
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (lambda text: "", "got columns ''"),
-        (lambda text: text.replace("sequence", "number", 1), "expected sequence, captured_ns"),
-        (lambda text: text.splitlines()[0] + "\n", "got 0 values a line"),
-        (lambda text: text[:-20], "damaged line"),
-        (lambda text: text.replace("20000", "nan", 1), "damaged line"),
-        (lambda text: text.replace("\n1,", "\n,", 1), "without all of its time points"),
-        (lambda text: text.replace("\n1,", "\n99999999999999999999,", 1), "damaged line"),
-    ],
-)
-def test_damaged_samples_are_refused(
-    write_run: Writer, steady: Steady, damage: Callable[[str], str], message: str
-) -> None:
-    path = write_run("a", steady(0, 80))
-    samples = path.with_name("a-samples.csv")
-    before = samples.read_text()
-    samples.write_text(damage(before))
-    assert samples.read_text() != before
-    with pytest.raises(InputError, match=message):
         read_run(path)

@@ -2,86 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 
 from googlenet_edge.latency.page import write_page
-from googlenet_edge.latency.page.outliers import MAIN_STAGE, fence_ns, tracks
+from googlenet_edge.latency.page.outliers import fence_ns, tracks
 from googlenet_edge.latency.report_file import read_report
+from googlenet_edge.latency.subject import RUN
+from tests.latency.page.browser import Opened
 from tests.latency.report_files import Run, steady, write_run
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
 
 HOSTILE = "<script>window.hacked = 1</script><img src=http://127.0.0.1:9/x onerror='window.hacked = 2'>"
 EVENT = {"kind": "throttled", "from_s": 2.0, "to_s": 3.0, "text": "GPU at 510 MHz"}
-
-# The value of a point on an axis, from where two of its ticks are drawn: independent of how the page placed them.
-VALUE_AT = """
-(svg, pixel) => {
-  const lines = [...svg.querySelectorAll("line.grid")].map(line => line.getBoundingClientRect().y);
-  const values = [...svg.querySelectorAll("text.y")].map(text => parseFloat(text.dataset.value));
-  const last = lines.length - 1;
-  return values[0] + (pixel - lines[0]) / (lines[last] - lines[0]) * (values[last] - values[0]);
-}
-"""
-
-
-@dataclass
-class Opened:
-    """A page, and what it did."""
-
-    page: Page
-    messages: list[str] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)
-
-    def value(self, script: str) -> Any:
-        """Evaluate JavaScript in which ``valueAt(svg, pixel)`` and ``middle(element)`` are known."""
-        helpers = (
-            f"const valueAt = {VALUE_AT}; const middle = element => "
-            "{ const box = element.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; };"
-        )
-        return self.page.evaluate(f"() => {{ {helpers} return ({script})(); }}")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    names = ("chromium", "chromium-browser", "google-chrome")
-    program = next((found for name in names if (found := shutil.which(name))), None)
-    if program is None:
-        pytest.skip("no Chromium here: install Debian's package chromium")
-    with playwright.sync_playwright() as started:
-        # Chromium's own sandbox refuses to run as root, which is what tests in containers run as.
-        opened = started.chromium.launch(executable_path=program, args=["--no-sandbox"] if os.geteuid() == 0 else [])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def show(browser: Browser) -> Iterator[Callable[..., Opened]]:
-    """Open a page; further arguments are those of a browser's context."""
-    with contextlib.ExitStack() as stack:
-
-        def open_page(path: Path, **settings: Any) -> Opened:
-            context = stack.enter_context(contextlib.closing(browser.new_context(**settings)))
-            opened = Opened(context.new_page())
-            opened.page.on("console", lambda message: opened.messages.append(message.text))
-            opened.page.on("pageerror", lambda error: opened.messages.append(str(error)))
-            opened.page.on("request", lambda request: opened.requests.append(request.url))
-            opened.page.goto(path.as_uri())
-            return opened
-
-        yield open_page
 
 
 @pytest.fixture(scope="module")
@@ -132,9 +69,9 @@ def test_the_headline_has_the_reports_figures(opened: Opened, document: Any) -> 
     shown = opened.value("() => Object.fromEntries([...document.querySelectorAll('[data-figure]')].map("
                          "element => [element.dataset.figure, parseFloat(element.textContent)]))")  # fmt: skip
     assert shown == {
-        "p50": pytest.approx(stages[MAIN_STAGE]["p50_ms"], abs=0.005),
-        "p99": pytest.approx(stages[MAIN_STAGE]["p99_ms"], abs=0.005),
-        "max": pytest.approx(stages[MAIN_STAGE]["max_ms"], abs=0.05),
+        "p50": pytest.approx(stages[RUN.stage]["p50_ms"], abs=0.005),
+        "p99": pytest.approx(stages[RUN.stage]["p99_ms"], abs=0.005),
+        "max": pytest.approx(stages[RUN.stage]["max_ms"], abs=0.05),
         "fps": pytest.approx(document["frames"]["fps"], abs=0.05),
         "dropped": 2,
         "age": pytest.approx(stages["capture_to_emitted"]["p99_ms"], abs=0.005),
@@ -151,7 +88,7 @@ def test_the_percentiles_are_drawn_where_the_report_has_them(opened: Opened, doc
         return [+mark.dataset.percent, valueAt(svg, y), tick ? middle(tick)[0] - x : null];
       });
     }""")
-    said = document["latency"]["stages"][MAIN_STAGE]
+    said = document["latency"]["stages"][RUN.stage]
     assert [percent for percent, _, _ in drawn] == [50, 90, 95, 99]
     for percent, value, away in drawn:
         assert value == pytest.approx(said[f"p{percent}_ms"], abs=0.15), f"p{percent}, half a pixel"
@@ -179,7 +116,7 @@ def test_the_bars_are_as_high_as_there_are_frames(opened: Opened, report: Path) 
         return [+bar.dataset.low, +bar.dataset.count, valueAt(svg, bar.getBoundingClientRect().y)];
       });
     }""")
-    durations = tracks(read_report(report))[0].duration_ns(MAIN_STAGE)
+    durations = tracks(read_report(report))[0].duration_ns(RUN.stage)
     assert sum(number for _, number, _ in bars) == len(durations) == 800
     lows = [low for low, _, _ in bars]
     widths = np.diff(lows).min()
@@ -191,7 +128,7 @@ def test_the_bars_are_as_high_as_there_are_frames(opened: Opened, report: Path) 
 
 def test_the_timeline_has_every_outlier_at_its_time_and_height(opened: Opened, report: Path) -> None:
     track = tracks(read_report(report))[0]
-    durations = track.duration_ns(MAIN_STAGE)
+    durations = track.duration_ns(RUN.stage)
     far = durations > fence_ns(durations)
     marks = opened.value("""() => {
       const svg = document.querySelector("#timeline svg.wide"), path = svg.querySelector("path.outlier");
@@ -230,7 +167,7 @@ def test_the_pointer_finds_the_nearest_frame(opened: Opened, document: Any) -> N
     plot.scroll_into_view_if_needed()
     box = plot.bounding_box()
     assert box is not None
-    at_s, run_s = document["latency"]["stages"][MAIN_STAGE]["max_at_s"], 8.03
+    at_s, run_s = document["latency"]["stages"][RUN.stage]["max_at_s"], 8.03
     opened.page.mouse.move(box["x"] + box["width"] * (0.06 + 0.92 * at_s / run_s), box["y"] + 24)
     tip = opened.page.locator("[data-plot=timeline] .tip")
     assert tip.is_visible()

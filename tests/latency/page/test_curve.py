@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from googlenet_edge.latency.page.curve import percentile_curve, reliable_up_to
-from googlenet_edge.latency.page.outliers import MAIN_STAGE, tracks
+from googlenet_edge.latency.page.outliers import tracks
 from googlenet_edge.latency.page.scales import WIDE, linear, nice_ticks, tail
 from googlenet_edge.latency.report_file import read_report
+from googlenet_edge.latency.subject import RUN
 from googlenet_edge.latency.summary import minimum_samples, nearest_rank
 from tests.latency.report_files import Run, steady, write_run
 
@@ -43,8 +44,8 @@ def test_each_pixel_of_the_curve_is_a_percentile_that_was_measured(tmp_path: Pat
     frames = tracks(report)
     markup = percentile_curve(report.document, frames, 300)
     assert markup is not None
-    ordered = np.sort(frames[0].duration_ns(MAIN_STAGE))
-    d = re.findall(rf'<path class="curve main" d="([^"]+)" data-stage="{MAIN_STAGE}"', markup)[0]
+    ordered = np.sort(frames[0].duration_ns(RUN.stage))
+    d = re.findall(rf'<path class="curve main" d="([^"]+)" data-stage="{RUN.stage}"', markup)[0]
     axis = tail(100 * (1 - 0.5 / 300), WIDE.left, WIDE.width - WIDE.right)
     top = float(ordered[-1]) / 1e6 * 1.06
     value_axis = linear(0.0, top, WIDE.height - WIDE.bottom, WIDE.top + 8)

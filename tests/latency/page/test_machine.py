@@ -65,6 +65,12 @@ def test_a_machine_that_stayed_the_same_says_so(tmp_path: Path) -> None:
     assert "in the same state after the run as before it" in shown(tmp_path, state={**STATE, "differences": []})
 
 
+def test_a_last_look_that_failed_is_told(tmp_path: Path) -> None:
+    text = text_of(shown(tmp_path, state={**STATE, "after": None, "differences": []}))
+    assert "The state after the run is not known: the last look at the machine failed." in text
+    assert "same state" not in text
+
+
 def test_throttling_is_on_the_timeline_and_the_cause_of_outliers(tmp_path: Path) -> None:
     markup = shown(tmp_path, watch=WATCH)
     assert "<title>throttled, 0.5 to 1.5 s</title>" in markup
@@ -109,8 +115,8 @@ def test_energy_that_was_not_measured_says_why(tmp_path: Path) -> None:
 def test_what_a_watched_run_gives_is_read(tmp_path: Path) -> None:
     watch = pytest.importorskip("googlenet_edge.latency.watch.run")
     with watch.RunWatch() as watched:
-        pass
-    document = watched.document(watched.energy(), 200)
+        watched.start()
+    document = watched.document(None, 200)
     path = write_run(tmp_path / "r.json", Run({None: steady(202)}), **json.loads(json.dumps(document)))
     read = read_report(path).document
     assert read.state is not None

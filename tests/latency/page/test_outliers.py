@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from googlenet_edge.latency.page.outliers import MAIN_STAGE, explain, fence_ns, tracks
+from googlenet_edge.latency.page.outliers import explain, fence_ns, tracks
 from googlenet_edge.latency.report_file import read_report
+from googlenet_edge.latency.subject import RUN
 from googlenet_edge.types import Outages
 from tests.latency.report_files import MS, FrameTimes, Run, steady, write_run
 
@@ -91,5 +92,5 @@ def test_of_a_thinned_run_gaps_are_no_cause(tmp_path: Path) -> None:
 def test_durations_are_those_of_the_frames(tmp_path: Path) -> None:
     run = Run({None: [FrameTimes(i * 10.0, 1, 2, 4 + i) for i in range(20)]}, warmup=0)
     (track,) = tracks(read_report(write_run(tmp_path / "r.json", run)))
-    assert track.duration_ns(MAIN_STAGE).tolist() == [(7 + i) * MS for i in range(20)]
+    assert track.duration_ns(RUN.stage).tolist() == [(7 + i) * MS for i in range(20)]
     assert track.at_s.tolist() == pytest.approx([(i * 10 + 7 + i) / 1e3 for i in range(20)])

@@ -59,24 +59,21 @@ def test_the_page_shows_what_is_there_and_leaves_out_what_is_not(tmp_path: Path)
     plain = page(write_run(tmp_path / "a.json", Run({None: steady(302)}, samples=False)))
     assert plain.headings() == ["percentiles", "stages", "machine", "definitions"]
     assert any("run with --samples" in text for text in plain.text)
-    layer = {"name": "conv1", "rows": ["conv1"], "median_ms": 1.0, "share": 1.0}
-    layers = {"inferences": 9, "frames_per_inference": 1, "wall_ms": 2.0, "layers_ms": 1.5, "not_covered_ms": 0.5}
     full = page(
         write_run(
             tmp_path / "b.json",
             Run({"door": steady(302, slow={70: 90.0}), "yard": steady(302)}, device=(("compute", 1_000_000),)),
-            layers={**layers, "rows": [layer], "layers": [layer]},
             sinks=[{"sink": "events", "dropped": 3, "failures": 1, "last_error": "disk full"}],
             state={"before": {"power_mode": "MAXN", "mhz": 1500}, "after": {"power_mode": "MAXN", "mhz": 1100}},
             energy={"seconds": 9.0, "frames": 50, "rails": [{"name": "VDD_IN", "meter": "hwmon", "watts": 7.2}]},
-            scenario={"name": "single-stream"},
+            what_comes_later={"name": "unheard of"},
         )
     )
     assert full.headings() == [
-        "percentiles", "histogram", "timeline", "stages", "cameras", "layers", "sinks", "machine", "more",
+        "percentiles", "histogram", "timeline", "stages", "cameras", "sinks", "machine", "more",
         "definitions",
     ]  # fmt: skip
-    for text in ("disk full", "MAXN", "1100", "VDD_IN", "7.2", "single-stream", "inference, +85.50 ms"):
+    for text in ("disk full", "MAXN", "1100", "VDD_IN", "7.2", "unheard of", "inference, +85.50 ms"):
         assert any(text in each for each in full.text), text
 
 
@@ -159,14 +156,22 @@ def test_a_long_run_stays_below_a_megabyte_and_loses_no_outlier(tmp_path: Path) 
 def test_warnings_stand_above_the_plots(tmp_path: Path) -> None:
     path = write_run(tmp_path / "a.json", Run({None: steady(20)}))
     document = json.loads(path.read_text())
-    document["machine"] |= {"cpu_governor": "schedutil", "load_average": [30.0, 1, 1]}
+    document["state"] = {"before": {}, "after": None, "concerns": ["clocks are not fixed"]}
     document["run"]["error"] = "camera lost"
     path.write_text(json.dumps(document))
     text = " ".join(page(path).text)
     assert "p95 needs 130, p99 needs 662" in text
-    assert "the CPU governor was schedutil" in text
-    assert "load 30.0 on 8 cores" in text
+    assert "clocks are not fixed" in text
     assert "camera lost" in text
+
+
+def test_a_long_run_says_what_is_exact_and_what_is_drawn_from_a_sample(tmp_path: Path) -> None:
+    text = " ".join(page(write_run(tmp_path / "a.json", Run({None: steady(402)}, capacity=50))).text)
+    assert "a histogram of all 400 measured frames" in text
+    assert "50 of 400 frames, drawn at random." in text
+    exact = " ".join(page(write_run(tmp_path / "b.json", Run({None: steady(402)}))).text)
+    assert "histogram of all" not in exact
+    assert "drawn at random" not in exact
 
 
 def test_a_page_that_cannot_be_written_is_one_error(tmp_path: Path) -> None:

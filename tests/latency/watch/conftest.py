@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-DATA = Path(__file__).with_name("data")
+from tests.latency.watch.trees import DATA, build_tree
 
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Callable[[str], Path]:
     """Return a function that builds the tree of a sample below a root, and returns the root."""
 
-    def build(name: str) -> Path:
-        root = tmp_path / name
-        for line in (DATA / f"{name}.tree").read_text().splitlines():
-            if " -> " in line:
-                link, target = (root / side.lstrip("/") for side in line.split(" -> "))
-                link.parent.mkdir(parents=True, exist_ok=True)
-                link.symlink_to(target)
-            elif line and not line.startswith("#"):
-                path, _, content = line.partition(" =")
-                file = root / path.lstrip("/")
-                file.parent.mkdir(parents=True, exist_ok=True)
-                with file.open("a") as out:
-                    out.write(content.removeprefix(" ").replace("\\0", "\0") + "\n")
-        return root
-
-    return build
+    return partial(build_tree, folder=tmp_path)
 
 
 @pytest.fixture

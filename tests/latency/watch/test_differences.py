@@ -25,8 +25,7 @@ def test_nothing_changed_is_no_difference(before: MachineState) -> None:
 
 
 def test_load_is_what_the_run_does_and_no_difference(before: MachineState) -> None:
-    busy = replace(before.machine, load_average=(9.0, 4.0, 2.0))
-    assert differences(before, later(before, machine=busy)) == ()
+    assert differences(before, later(before, load_average=(9.0, 4.0, 2.0))) == ()
 
 
 def test_changed_settings_are_named(before: MachineState) -> None:
@@ -64,9 +63,8 @@ def test_throttling_in_between_is_found_by_counters_and_by_what_acts_now(before:
 def test_counters_say_nothing_across_a_restart_or_of_another_machine(before: MachineState) -> None:
     more = {"momentary current too high": 99}
     assert differences(before, replace(before, taken_ns=5, throttle_counts=more)) == ()
-    other = replace(before.machine, board="NVIDIA Jetson AGX Orin Developer Kit")
-    found = differences(before, later(before, machine=other, throttle_counts=more))
-    assert [(one.kind, one.what) for one in found] == [("machine", "board")]
+    found = differences(before, later(before, gpus=(), throttle_counts=more))
+    assert [(one.kind, str(one)) for one in found] == [("machine", "GPU: 17000000.gpu -> none")]
 
 
 def test_clocks_and_heat_drift_only_beyond_what_is_usual(before: MachineState) -> None:
@@ -92,7 +90,7 @@ def test_clocks_and_heat_drift_only_beyond_what_is_usual(before: MachineState) -
 
 def test_two_boards_differ_as_machines(before: MachineState, machine: Callable[[str], Path]) -> None:
     found = differences(before, machine_state(machine("desktop"), clock=lambda: 300))
-    assert [one.what for one in found if one.kind == "machine"] == ["board", "CPU", "GPU"]
+    assert [one.what for one in found if one.kind == "machine"] == ["GPU"]
     assert "throttled" not in {one.kind for one in found}
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,13 +34,28 @@ def test_a_jetson_without_readable_sensors_says_why(machine: Callable[[str], Pat
 def test_another_machine_is_measured_by_graphics_boards_and_processor(
     machine: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "pynvml", None)
+    monkeypatch.setitem(sys.modules, "pynvml", None)
     assert names(machine("desktop")) == (["rapl"], ["nvml"])
+
+
+@pytest.mark.parametrize(
+    ("driver", "said"),
+    [(True, "nvml: the package nvidia-ml-py is not installed: pip"), (False, "nvml: no driver of NVIDIA's is loaded")],
+)
+def test_the_package_for_nvidia_is_asked_for_only_where_there_is_a_driver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, *, driver: bool
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    if driver:
+        (tmp_path / "proc/driver/nvidia").mkdir(parents=True)
+    with open_instruments(tmp_path) as instruments:
+        assert str(instruments.unreadable[0]).startswith(said)
 
 
 def test_power_can_be_left_out(machine: Callable[[str], Path]) -> None:
     with open_instruments(machine("orin-nano"), power=False) as instruments:
-        assert (list(instruments.meters), list(instruments.unreadable)) == ([], [])
+        assert list(instruments.meters) == []
+        assert [str(one) for one in instruments.unreadable] == ["all meters: left out, as was asked for"]
         assert len(instruments.probes) >= 3
 
 

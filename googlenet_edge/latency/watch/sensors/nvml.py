@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Protocol, cast
 
 from googlenet_edge.latency.watch.sensors.gpu import Gpu
@@ -31,6 +32,8 @@ _THROTTLES = {
 settings (0x100) do not."""
 _REASONS = ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
 """Drivers and packages before 535 know the function by the second name only."""
+_DRIVER = ("sys/module/nvidia", "proc/driver/nvidia", "dev/nvidiactl", "dev/dxg")
+"""Any of these shows one; the last in the Windows Subsystem for Linux."""
 _SM, _MEMORY, _TEMPERATURE = 1, 2, 0  # NVML_CLOCK_SM, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU
 
 
@@ -195,11 +198,13 @@ class NvmlProbe:
         """Do nothing: the library is closed by whoever opened it."""
 
 
-def open_nvml() -> Nvml | Unreadable:
-    """Return the library with at least one GPU, or why it cannot be used."""
+def open_nvml(root: Path = Path("/")) -> Nvml | Unreadable:
+    """Return the library with at least one GPU, or why it cannot be used. ``root`` is where /proc and /sys are."""
     try:
         library = cast(_Library, importlib.import_module("pynvml"))
     except ImportError:
+        if not any((root / where).exists() for where in _DRIVER):
+            return Unreadable("nvml", "no driver of NVIDIA's is loaded")
         return Unreadable("nvml", "the package nvidia-ml-py is not installed: pip install nvidia-ml-py")
     try:
         nvml = Nvml(library)

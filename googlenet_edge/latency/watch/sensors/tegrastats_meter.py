@@ -18,7 +18,7 @@ __all__ = ["TegrastatsMeter", "open_tegrastats"]
 _PROGRAMS = ("usr/bin/tegrastats", "usr/sbin/tegrastats", "bin/tegrastats", "home/nvidia/tegrastats")
 _INTERVAL_MS = 500
 _FIRST_LINE_S = 5.0
-_END_S = 2.0
+_END_S = 0.3
 _METER = "tegrastats"
 
 
@@ -26,7 +26,7 @@ class TegrastatsMeter:
     """Runs tegrastats and keeps its newest line; see :class:`~googlenet_edge.latency.watch.sensors.rail.Meter`.
 
     A thread of its own reads the process's output. :meth:`close` ends the process and joins the thread, within about
-    4 s. A process that ends by itself gives no more readings: each is returned once.
+    a second. A process that ends by itself gives no more readings: each is returned once.
     """
 
     def __init__(self, program: str) -> None:
@@ -45,7 +45,11 @@ class TegrastatsMeter:
         self._answered = threading.Event()
         self._thread = threading.Thread(target=self._follow, args=(self._process.stdout,), name=_METER, daemon=True)
         self._thread.start()
-        self._answered.wait(_FIRST_LINE_S)
+        try:
+            self._answered.wait(_FIRST_LINE_S)
+        except BaseException:  # Ctrl-C: nobody else could end the process
+            self.close()
+            raise
         with self._lock:
             names = list(self._newest)
         self.rails: Sequence[Rail] = board_rails(names, [_METER] * len(names))

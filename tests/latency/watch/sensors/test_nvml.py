@@ -123,11 +123,6 @@ def test_why_the_library_cannot_be_used_is_said(
     assert reason in str(ask(libraries["new"], **environment)["reason"])
 
 
-def test_without_the_package_it_is_named(tmp_path: Path) -> None:
-    (tmp_path / "pynvml.py").write_text("raise ImportError('no such package')")
-    assert "pip install nvidia-ml-py" in str(ask(tmp_path, PYTHONPATH=str(tmp_path))["reason"])
-
-
 def test_idle_and_clocks_that_someone_set_are_no_throttling() -> None:
     assert throttle_names(0x1 | 0x2 | 0x100) == []
     assert throttle_names(0x8 | 0x80) == ["hardware slowdown: heat or power", "power brake of the supply"]
