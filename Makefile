@@ -14,8 +14,8 @@ DEVICE_TESTS := $(wildcard tests/bundle tests/capture tests/demo tests/engine te
 	tests/sinks tests/stream tests/cli/test_backend_arguments.py tests/cli/test_bench*.py \
 	tests/cli/test_build.py tests/cli/test_doctor.py tests/cli/test_eval.py tests/cli/test_journal.py \
 	tests/cli/test_layers.py tests/cli/test_main.py tests/cli/test_notify.py tests/cli/test_report.py \
-	tests/cli/test_compare.py tests/cli/test_run*.py tests/test_atomic.py tests/test_doctor.py tests/test_imports.py \
-	tests/test_stream.py)
+	tests/cli/test_compare.py tests/cli/test_killed.py tests/cli/test_machine_watch.py tests/cli/test_run*.py \
+	tests/test_atomic.py tests/test_doctor.py tests/test_imports.py tests/test_stream.py)
 REQUIREMENTS := pyproject.toml $(wildcard constraints/*.txt)
 SHELL_SCRIPTS := $(wildcard .ci/run tools/*.sh tools/*/*.sh tests/softcuda/*/*.sh tests/capture/*/*/*.sh)
 CONTAINER_FILES := $(wildcard tools/*/Dockerfile*)

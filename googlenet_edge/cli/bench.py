@@ -92,15 +92,17 @@ def run(arguments: argparse.Namespace) -> int:
         watch.start()
         report, roofline, line, backend = _measure(arguments, bundle, config)
         watched = end_watch(watch)
-    if arguments.json is not None:
-        document = {**_document(report, roofline, bundle, backend), **watched.with_machine()}
-        text = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1)
-        with atomic_file(arguments.json, what="JSON file") as file:
-            file.write(f"{text}\n".encode("utf-8", "backslashreplace"))
-    console = Console(highlight=False)
-    _print(report, roofline, line, arguments.top, console)
-    for said in watched.lines:
-        console.print(said, markup=False, soft_wrap=True)
+    try:
+        if arguments.json is not None:
+            document = {**_document(report, roofline, bundle, backend), **watched.with_machine()}
+            text = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1)
+            with atomic_file(arguments.json, what="JSON file") as file:
+                file.write(f"{text}\n".encode("utf-8", "backslashreplace"))
+    finally:  # what was measured is shown, also where it could not be written
+        console = Console(highlight=False)
+        _print(report, roofline, line, arguments.top, console)
+        for said in watched.lines:
+            console.print(said, markup=False, soft_wrap=True)
     return 0
 
 

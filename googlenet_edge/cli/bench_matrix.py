@@ -75,10 +75,12 @@ def run_bench_matrix(arguments: argparse.Namespace) -> int:
             told = Told(display.progress, display.evaluating)
             matrix = bench_matrix(request, frames, watch=watch, stop=stop, told=told)
         watched = watch.document(None, 0)  # the energy of the whole run; that of each setting is among its figures
-        if arguments.json is not None:
-            _write(arguments, matrix_document(matrix, watch.machine.to_dict(), watched))
-        power = machine_lines({}, None, None, msgspec.convert(watched["energy"], EnergyEntry))
-        _print([f"frames: {frames.description}", *matrix_shown(matrix), *end_watch(watch).lines, *power])
+        try:
+            if arguments.json is not None:
+                _write(arguments, matrix_document(matrix, watch.machine.to_dict(), watched))
+        finally:  # what was measured is shown, also where it could not be written
+            power = machine_lines({}, None, None, msgspec.convert(watched["energy"], EnergyEntry))
+            _print([f"frames: {frames.description}", *matrix_shown(matrix), *end_watch(watch).lines, *power])
         return _code(matrix)
 
 
@@ -108,7 +110,7 @@ def _request(arguments: argparse.Namespace) -> MatrixRequest:
 
 def _announcement(request: MatrixRequest) -> str:
     from googlenet_edge.cli.bench_matrix_display import duration
-    from googlenet_edge.scenarios.matrix.run import least_seconds
+    from googlenet_edge.scenarios.matrix.rounds import least_seconds
 
     count = sum(cell.failure is None for cell in request.cells())
     config = request.config
@@ -119,7 +121,7 @@ def _announcement(request: MatrixRequest) -> str:
     if request.dataset is not None:
         more.append("then the accuracies")
     return (
-        f"{count} settings, {config.rounds} rounds: {count * config.rounds} measurements of "
+        f"{count} setting{'s' if count != 1 else ''}, {config.rounds} rounds: {count * config.rounds} measurements of "
         f"{config.min_duration_ns / 1e9:g} s, about {duration(least_seconds(count, config))} or longer"
         f"{'; ' if more else ''}{'; '.join(more)}"
     )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from googlenet_edge.bundle import Precision
-    from googlenet_edge.scenarios.matrix.run import MatrixConfig
+    from googlenet_edge.scenarios.matrix.rounds import MatrixConfig
     from googlenet_edge.scenarios.matrix.target import Target
 
 __all__ = [
@@ -149,7 +149,7 @@ def check_matrix_arguments(arguments: argparse.Namespace) -> None:
 
 def matrix_config(arguments: argparse.Namespace) -> MatrixConfig:
     """Return how to measure. Raises :class:`UsageError` for times that do not go together."""
-    from googlenet_edge.scenarios.matrix.run import MatrixConfig
+    from googlenet_edge.scenarios.matrix.rounds import MatrixConfig
 
     default = MatrixConfig()
     least_ns = default.min_duration_ns if arguments.min_duration is None else round(arguments.min_duration * 1e9)

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from googlenet_edge.cli.plain import printable
 
 if TYPE_CHECKING:
-    from googlenet_edge.scenarios.matrix.run import Progress as MatrixProgress
+    from googlenet_edge.scenarios.matrix.rounds import Progress as MatrixProgress
 
 __all__ = ["MatrixDisplay", "duration"]
 

@@ -90,9 +90,11 @@ def run_scenario(arguments: argparse.Namespace) -> int:
                 watched = end_watch(watch, measured.summary, frames_each=measured.frames_each)
             raw.close()
             measured.document.update(watched.document)
-            _write(arguments, measured)
-            raw.discard()
-        _print([opened.line, f"frames: {frames.description}", *_shown(measured.document), *watched.lines])
+            try:
+                _write(arguments, measured)
+                raw.discard()
+            finally:  # what was measured is shown, also where it could not be written
+                _print([opened.line, f"frames: {frames.description}", *_shown(measured.document), *watched.lines])
         return 0 if measured.complete else 1
 
 

@@ -39,7 +39,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
             'the true ratios; "no difference shown" does not mean that there is none',
         )
     for reason in dict.fromkeys(one.no_verdict for one in comparison.figures if one.no_verdict):
-        of = [one.figure.name for one in comparison.figures if one.no_verdict == reason]
+        of = [_name(one, comparison) for one in comparison.figures if one.no_verdict == reason]
         names = ", ".join(of) if len(of) <= 4 else f"{len(of)} figures"
         _line(console, f"no verdict on {names}: {reason}")
     for warning in comparison.warnings:
@@ -64,20 +64,30 @@ def print_judgement(
 ) -> None:
     """Print what ``--fail-if-slower`` found."""
     percent = f"{100 * limit.share:g} %"
-    unjudged = [one.figure.name for comparison in comparisons for one in comparison.figures if one.interval is None]
+    unjudged = [_name(one, each) for each in comparisons for one in each.figures if one.interval is None]
     if unjudged and not limit.strict:
         _line(console, f"limit of {percent}: not judged, for want of an interval: {', '.join(unjudged)}")
     if not offences:
         shown = "every figure is surely within it" if limit.strict else "no figure is shown to be beyond it"
         _line(console, f"limit of {percent}: kept: {shown}")
     for offence in offences:
-        slowdown, name = offence.compared.slowdown, offence.compared.figure.name
+        slowdown, name = offence.compared.slowdown, _name(offence.compared, comparisons[0])
         if slowdown is None:
             _line(console, f"limit of {percent}: failed: {name}: no interval, so that it cannot be excluded")
         elif offence.shown:
             _line(console, f"limit of {percent}: failed: {name} is slower by at least {_percent(slowdown[0])}")
         else:
             _line(console, f"limit of {percent}: failed: {name} may be slower by up to {_percent(slowdown[1])}")
+
+
+def _name(one: Compared, comparison: Comparison) -> str:
+    """Return a figure's name as in the table; all comparisons of one call are of the same scenario."""
+    stage, percent = one.figure.stage, one.figure.percent
+    return one.figure.name if percent is None else f"{_stage(stage, comparison)} p{percent}"
+
+
+def _stage(stage: str, comparison: Comparison) -> str:
+    return subject_of(comparison.baseline[0].document).name_of(stage)
 
 
 def _table(comparison: Comparison) -> Table:
@@ -87,9 +97,9 @@ def _table(comparison: Comparison) -> Table:
     for title in ("baseline", "new", "ratio", "interval"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("verdict", overflow="fold")
-    before, subject = "", subject_of(comparison.baseline[0].document)
+    before = ""
     for one in comparison.figures:
-        title = one.figure.name if one.figure.percent is None else subject.name_of(one.figure.stage)
+        title = one.figure.name if one.figure.percent is None else _stage(one.figure.stage, comparison)
         table.add_row(
             "" if title == before else escaped(title),
             "" if one.figure.percent is None else f"p{one.figure.percent}",

@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("report: got no REPORT.json, expected what `googlenet-edge run --report` wrote, or --schema")
     if arguments.layers is not None and arguments.output is None:
         raise UsageError("--layers: got no -o FILE.html, expected one; the page is where layers are shown")
-    _check_outputs([arguments.report, arguments.layers], outputs)
+    _check_outputs([arguments.report, arguments.layers, *_samples_of(arguments.report)], outputs)
     report = _read(arguments.report, arguments.json)
     if arguments.layers is not None:
         from googlenet_edge.latency.report_file import with_layers
@@ -88,7 +88,7 @@ def _read(path: Path, json: Path | None) -> Report:
     from googlenet_edge.latency.report_file import CameraSamples, read_report, report_from
     from googlenet_edge.latency.sample_file import is_raw
 
-    if not is_raw(path):
+    if not is_raw(path) and path.suffix != ".raw":
         if json is not None:
             raise UsageError(f"--json: got {path}, expected the REPORT-samples.raw of a run that was killed")
         _look_beside(path)
@@ -103,11 +103,16 @@ def _read(path: Path, json: Path | None) -> Report:
     return report_from(path, recovered.document, tuple(CameraSamples(*each) for each in recovered.samples))
 
 
-def _look_beside(path: Path) -> None:
-    """Say where a later run has left raw samples alone. Raises :class:`InputError` where there is no report at all."""
+def _samples_of(path: Path) -> list[Path]:
+    """Return the files of raw samples beside a report, which are read with it."""
     import glob
 
-    left = list(path.parent.glob(f"{glob.escape(path.stem)}-samples*.raw"))
+    return list(path.parent.glob(f"{glob.escape(path.stem)}-samples*"))
+
+
+def _look_beside(path: Path) -> None:
+    """Say where a later run has left raw samples alone. Raises :class:`InputError` where there is no report at all."""
+    left = [each for each in _samples_of(path) if each.suffix == ".raw"]
     if not left:
         return
     latest = max(left, key=lambda each: each.stat().st_mtime)

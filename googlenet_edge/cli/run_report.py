@@ -17,6 +17,7 @@ from googlenet_edge.latency.cameras import (
     camera_document,
     cameras_table,
     fairness,
+    fairness_document,
 )
 from googlenet_edge.latency.report import RunFacts
 from googlenet_edge.latency.table import latency_notes, latency_table
@@ -63,7 +64,6 @@ def run_facts(
     sinks: Sequence[Mapping[str, object]] = (),
 ) -> RunFacts:
     """Return what the report file says besides the statistics; ``classifier`` is what it says of itself."""
-    fair = fairness(cameras)
     return RunFacts(
         machine=watched.machine,
         source={
@@ -84,10 +84,25 @@ def run_facts(
             **settings_facts(settings),
         },
         cameras=[camera_document(camera) for camera in cameras],
-        fairness=None if fair is None else {"jain_index": round(fair, 6), "definition": FAIRNESS_DEFINITION},
+        fairness=fairness_document(cameras),
         sinks=sinks,
+        events=_events(report),
         watched=watched.document,
     )
+
+
+def _events(report: StreamReport) -> list[dict[str, object]]:
+    return [
+        {
+            "kind": "lost",
+            "from_s": round(from_ns / 1e9, 3),
+            "to_s": round(to_ns / 1e9, 3),
+            "text": "no frames from the source" if camera.name is None else f"no frames from {camera.name}",
+            "camera": camera.name,
+        }
+        for camera in report.cameras
+        for from_ns, to_ns in camera.absences_ns
+    ]
 
 
 def print_line(line: str, stream: TextIO) -> None:

@@ -14,7 +14,16 @@ from googlenet_edge.latency.report import stages_document
 from googlenet_edge.latency.summary import LatencySummary, StageStatistics
 from googlenet_edge.types import Outages
 
-__all__ = ["AGE", "FAIRNESS_DEFINITION", "CameraFigures", "camera_document", "cameras_table", "fairness", "jain_index"]
+__all__ = [
+    "AGE",
+    "FAIRNESS_DEFINITION",
+    "CameraFigures",
+    "camera_document",
+    "cameras_table",
+    "fairness",
+    "fairness_document",
+    "jain_index",
+]
 
 AGE: Final = "capture_to_emitted"
 """The stage that is a frame's age when its result is out."""
@@ -79,6 +88,12 @@ def fairness(cameras: Sequence[CameraFigures]) -> float | None:
     """
     shares = [camera.served for camera in cameras if camera.served is not None]
     return jain_index(shares) if len(shares) > 1 else None
+
+
+def fairness_document(cameras: Sequence[CameraFigures]) -> dict[str, object] | None:
+    """Return :func:`fairness` and what it means as JSON values; None where there is none."""
+    fair = fairness(cameras)
+    return None if fair is None else {"jain_index": round(fair, 6), "definition": FAIRNESS_DEFINITION}
 
 
 def camera_document(camera: CameraFigures) -> dict[str, object]:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from googlenet_edge.errors import InputError
-from googlenet_edge.latency.cameras import FAIRNESS_DEFINITION, CameraFigures, camera_document, fairness
+from googlenet_edge.latency.cameras import CameraFigures, camera_document, fairness_document
 from googlenet_edge.latency.recorder import LatencyRecorder, Samples
 from googlenet_edge.latency.report import measured_document, samples_path, write_document, write_samples
 from googlenet_edge.latency.sample_file import in_use, is_raw
@@ -156,9 +156,8 @@ def _document(own: RunAbout, parts: Sequence[_Part]) -> dict[str, object]:
     document["source"] = {**document["source"], "dropped": summary.dropped}
     if own.cameras:
         cameras = [_camera(part, ended) for part in parts]
-        fair = fairness(cameras)
         document["cameras"] = [camera_document(camera) for camera in cameras]
-        document["fairness"] = None if fair is None else {"jain_index": fair, "definition": FAIRNESS_DEFINITION}
+        document["fairness"] = fairness_document(cameras)
     return document
 
 

@@ -67,6 +67,8 @@ class RunFacts:
     """How evenly the cameras were served; None for one."""
     sinks: Sequence[Mapping[str, object]] = ()
     """What the sinks that go on after a failure had to drop."""
+    events: Sequence[Mapping[str, object]] = ()
+    """What happened meanwhile: :class:`~googlenet_edge.latency.report_format.EventEntry`."""
     watched: Mapping[str, object] = field(default_factory=dict)
     """``state``, ``watch`` and ``energy``: :meth:`~googlenet_edge.latency.watch.run.RunWatch.document`."""
 
@@ -98,6 +100,7 @@ def report_document(summary: LatencySummary, facts: RunFacts) -> dict[str, objec
         "cameras": [dict(camera) for camera in facts.cameras],
         "fairness": None if facts.fairness is None else dict(facts.fairness),
         "sinks": [dict(sink) for sink in facts.sinks],
+        "events": [dict(event) for event in facts.events],
         **facts.watched,
     }
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from googlenet_edge.errors import InputError
 from googlenet_edge.latency.layer_format import LayersEntry
@@ -14,6 +14,7 @@ from googlenet_edge.latency.recorder import Samples
 from googlenet_edge.latency.report import ALL_FRAMES, SCHEMA_VERSION, samples_path
 from googlenet_edge.latency.report_format import ReportDocument, StageEntry
 from googlenet_edge.latency.report_samples import POINTS, read_bytes, read_samples
+from googlenet_edge.latency.sample_file import is_raw
 from googlenet_edge.latency.stages import STAGES
 from googlenet_edge.latency.summary import PERCENTILES, LatencySummary, Maximum, Percentile, StageStatistics, WarmUp
 
@@ -74,6 +75,11 @@ def read_report(path: Path) -> Report:
     Raises :class:`InputError` for a file that cannot be read, is cut off, is no report or one of another schema
     version, and for samples that are damaged, lack a camera, or belong to another run.
     """
+    if is_raw(path):
+        raise InputError(
+            f"{path}: got the raw samples that a run left, expected a latency report; "
+            f"`googlenet-edge report {path} --json REPORT.json` makes one of them"
+        )
     raw = _parsed(path)
     document = _checked(path, raw)
     names = [camera.name for camera in document.cameras] or [None]
@@ -163,7 +169,8 @@ def _ns(milliseconds: float) -> int:
 def _parsed(path: Path, what: str = "report") -> Mapping[str, Any]:
     content = read_bytes(path, what)
     try:
-        raw = _whole_text(json.loads(content.decode("utf-8"), parse_constant=_no_number))
+        text = content.decode("utf-8")
+        raw = _whole_text(json.loads(text, parse_int=_number, parse_float=_number, parse_constant=_number))
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: got no JSON, or a file that is cut off ({error}), expected a latency {what}"
@@ -201,8 +208,12 @@ def _whole_text(value: Any) -> Any:
     return [_whole_text(each) for each in value] if isinstance(value, list) else value
 
 
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not JSON")
+def _number(text: str) -> float:
+    """Return an integer or a float; no figure is NaN, or too large for 64 bits."""
+    value = float(text)
+    if not abs(value) < 1e18:
+        raise ValueError(f"{text[:40]} is no figure of a report")
+    return int(text) if text.lstrip("-").isdigit() else value
 
 
 def _fitting(report: Report) -> Report:

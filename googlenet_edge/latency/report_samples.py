@@ -18,9 +18,10 @@ __all__ = ["POINTS", "read_bytes", "read_samples"]
 
 POINTS: Final = ("sequence", "captured_ns", "dequeued_ns", "preprocessed_ns", "inferred_ns", "emitted_ns")
 """The columns that each file begins with, and that no frame lacks."""
-_MOST_BYTES = 512 * 2**20
+_MOST_BYTES = 128 * 2**20
+"""A kilobyte for each frame that a recorder keeps."""
 _LONGEST_NS = 2**60
-"""No time point is further from the start of the run: 36 years."""
+"""No time point is further from the start of the run: 36 years. No frame has a number beyond it, either."""
 
 
 def read_samples(path: Path) -> Samples:
@@ -49,7 +50,7 @@ def _values(path: Path, lines: Iterator[list[str]], expected: int) -> Iterator[l
             if (
                 len(values) != expected
                 or MISSING in values[: len(POINTS)]
-                or any(abs(value) > _LONGEST_NS for value in values[1:] if value != MISSING)
+                or any(abs(value) > _LONGEST_NS for value in values if value != MISSING)
             ):
                 raise ValueError(f"{len(values)} fields")  # noqa: TRY301 - told like a field that is no number
             yield values

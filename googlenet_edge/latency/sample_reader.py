@@ -205,4 +205,5 @@ def _check_magic(path: Path, magic: bytes) -> None:
             f"raw samples {str(path)!r}: got version {magic[-1]} of the format, expected {MAGIC[-1]}; read them with "
             "the version of this package that wrote them"
         )
-    raise InputError(f"raw samples {str(path)!r}: got another kind of file, expected one of raw samples of a run")
+    got = "another kind of file" if magic else "an empty file"
+    raise InputError(f"raw samples {str(path)!r}: got {got}, expected the raw samples of a run")

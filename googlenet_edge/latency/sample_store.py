@@ -7,8 +7,8 @@ A process that is killed loses the samples since its last chunk: at most :attr:`
 those of :attr:`SampleStoreConfig.chunk_ns`.
 
 fsync: once when the file is begun, and once when it is closed. In between, a power cut can lose what the system has not
-yet brought to the disk, on Linux some 30 s of samples. With ``fsync="chunk"`` each chunk is brought there at once, but
-that can hold the measuring thread up for 100 ms and more on a slow card.
+yet brought to the disk, on Linux some 30 s of samples: to bring each chunk there at once would hold the measuring
+thread up for 100 ms and more on a slow card.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
 
 from googlenet_edge.errors import InputError, OutputError
 from googlenet_edge.latency.sample_file import SampleFile
@@ -48,26 +47,18 @@ class SampleStoreConfig:
 
     max_bytes: int = 256 << 20
     """The file never gets longer: 26 hours at 30 frames/s in 12 columns."""
-    max_samples: int | None = None
-    """None: as many as the bytes allow."""
     chunk_samples: int = 256
     chunk_ns: int = 1_000_000_000
     """A chunk is written when there are so many samples, or when so much time has passed since the last one."""
-    fsync: Literal["close", "chunk"] = "close"
 
     def __post_init__(self) -> None:
-        if self.max_bytes < 4096 or (self.max_samples is not None and self.max_samples < 1):
-            raise InputError(
-                f"sample store: got max_bytes={self.max_bytes}, max_samples={self.max_samples}, "
-                "expected at least 4096 bytes and 1 sample"
-            )
+        if self.max_bytes < 4096:
+            raise InputError(f"sample store: got max_bytes={self.max_bytes}, expected at least 4096")
         if not 1 <= self.chunk_samples <= MOST_CHUNK_SAMPLES or self.chunk_ns < 0:
             raise InputError(
                 f"sample store: got chunk_samples={self.chunk_samples}, chunk_ns={self.chunk_ns}, "
                 f"expected 1 to {MOST_CHUNK_SAMPLES} samples, and 0 ns or more"
             )
-        if self.fsync not in ("close", "chunk"):
-            raise InputError(f"sample store: got fsync={self.fsync!r}, expected 'close' or 'chunk'")
 
 
 class SampleStore:
@@ -158,8 +149,6 @@ class SampleStore:
             return
         with self._counting_failure():
             self._file.write_waiting()
-            if self._config.fsync == "chunk":
-                self._file.sync()
         self._begin_chunk()
 
     def close(self) -> None:
@@ -190,10 +179,8 @@ class SampleStore:
 
     def _begin_chunk(self) -> None:
         """Look where the next samples go, and how many bytes they may have: each frame would be too often to ask."""
-        room = self._config.max_bytes - _RESERVE_BYTES - RECORD_BYTES - self._file.size_bytes
-        if self._config.max_samples is not None:
-            room = min(room, (self._config.max_samples - self._file.samples) * self._row.size)
-        self._waiting, self._room = self._file.waiting, room
+        self._waiting = self._file.waiting
+        self._room = self._config.max_bytes - _RESERVE_BYTES - RECORD_BYTES - self._file.size_bytes
 
     def _refuse(self) -> bool:
         if self._closed:
@@ -205,8 +192,7 @@ class SampleStore:
         """Keep no more samples."""
         self.flush()
         self._full = True
-        kept, config = self.kept, self._config
-        bound = f"{kept} samples" if kept == config.max_samples else f"{config.max_bytes} bytes"
+        bound = f"{self._config.max_bytes} bytes"
         with self._counting_failure():
             self._file.write("FULL", to_payload({"reason": f"the bound of {bound} is reached"}))
         _LOGGER.warning("raw samples %r: the bound of %s is reached; later ones are not kept", str(self._path), bound)

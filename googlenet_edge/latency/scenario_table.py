@@ -119,8 +119,8 @@ def _offline(scenario: OfflineScenario, document: ReportDocument) -> Shown:
     table = Table(title="batch sizes; times of a batch in ms", title_justify="left", box=None, padding=(0, 2, 0, 0))
     for heading in ("batch", "frames/s", "p50", "p99", "max", "frames", "memory MiB", "warm-up"):
         table.add_column(heading, justify="right", no_wrap=True)
-    latencies = [one.stages[LATENCY] for one in scenario.sizes if LATENCY in one.stages]
-    for one, latency in zip(scenario.sizes, latencies, strict=False):
+    measured = [(one, one.stages[LATENCY]) for one in scenario.sizes if LATENCY in one.stages]
+    for one, latency in measured:
         table.add_row(
             f"{one.batch}{' best' if one is best else ''}",
             f"{one.frames_per_second:.1f}",
@@ -140,7 +140,7 @@ def _offline(scenario: OfflineScenario, document: ReportDocument) -> Shown:
         f"memory = {definitions.get('memory', '-')}",
         "warm-up = batches of that size before the measured ones, one after the other, until their times were steady",
     ]
-    return [*lines, *_unreliable(latencies, (50, 99))]
+    return [*lines, *_unreliable([latency for _, latency in measured], (50, 99))]
 
 
 def _table(document: ReportDocument) -> Shown:

@@ -165,6 +165,7 @@ class _Run:
         trace, in_warmup = tally.add(result.frame, result.prediction, self._clock(), self._feed)
         if self._overall is not None:
             self._overall.record(trace, warmup=in_warmup)
+        tally.keep(trace, warmup=in_warmup)  # the last: where it fails, the frame has been counted everywhere
 
     def _tell_lost(self, tally: Tally) -> None:
         for sink in self._sinks:
@@ -187,7 +188,8 @@ class _Run:
             self._first_lost = tally
 
     def _report(self, ended: EndReason) -> StreamReport:
-        cameras = tuple(tally.report(self._feed, ended) for tally in self._tallies)
+        now_ns = self._clock()
+        cameras = tuple(tally.report(self._feed, ended, now_ns) for tally in self._tallies)
         error = self._error
         if error is None and self._first_lost is not None:
             error = self._first_lost.error

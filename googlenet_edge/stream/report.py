@@ -48,6 +48,9 @@ class CameraReport:
     """Why it ended; what ended the run, if the camera was still there then."""
     error: GoogLeNetEdgeError | None = None
     """What ended this camera alone."""
+    absences_ns: tuple[tuple[int, int], ...] = ()
+    """When it was lost: from its last result before, or the start, to the capture of the first frame after, or its end;
+    nanoseconds from the start of the run. The first thousand of them."""
 
     @property
     def offered(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from googlenet_edge.errors import SourceError, SourceLostError
 from googlenet_edge.latency.recorder import LatencyRecorder
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from googlenet_edge.types import Frame, FrameTrace, Prediction, StampSource
 
 __all__ = ["Tally"]
+
+_MOST_ABSENCES: Final = 1000
+"""A camera that comes and goes for days is lost more often; ``outages`` counts all."""
 
 
 class Tally:
@@ -43,6 +46,7 @@ class Tally:
         self.ended: EndReason | None = None
         """Why it ended; None while it goes on."""
         self.error: GoogLeNetEdgeError | None = None
+        self._started_ns = started_ns
         self._recorder = LatencyRecorder(started_ns=started_ns, warmup_frames=config.warmup_frames)
         self._samples = camera.samples
         if self._samples is not None:
@@ -56,30 +60,34 @@ class Tally:
         self._losses = source.outages.lost
         self._away = not source.connected
         """It is known to be away: whoever had to be told was."""
+        self._lost_ns: int | None = started_ns if self._away else None
+        """Since when there is no result, because it was lost."""
+        self._absences_ns: list[tuple[int, int]] = []
 
     def decide(self, prediction: Prediction) -> Prediction:
         """Return what the sinks get: smoothed over time, and marked where it is unsure, as configured."""
         return self._decider.decide(prediction)
 
     def add(self, frame: Frame, prediction: Prediction, emitted_ns: int, feed: Feed) -> tuple[FrameTrace, bool]:
-        """Count a frame that has gone to all sinks; return its trace, and whether it was a warm-up frame.
-
-        Raises :class:`OutputError` where its time points cannot be kept on disk.
-        """
+        """Count a frame that has gone to all sinks; return its trace, and whether it was a warm-up frame."""
         trace = prediction.trace.with_emitted(emitted_ns)
         in_warmup = self._recorder.in_warmup
         self._recorder.record(trace)
         self._accuracy.add(frame.truth, prediction)
         self.frames += 1
         self._stamp_source = frame.stamp_source
+        self._came_back(trace.captured_ns)
         self._last_emitted_ns = emitted_ns
         self._dropped = feed.count(self.index).up_to(frame) - self.frames
         if in_warmup or not self._measured:
             self._dropped_in_warmup = self._dropped  # as far as is known: those before the first measured frame
         self._measured = not in_warmup
-        if self._samples is not None:
-            self._samples.keep(trace, warmup=in_warmup)  # the last: it may raise
         return trace, in_warmup
+
+    def keep(self, trace: FrameTrace, *, warmup: bool) -> None:
+        """Keep the time points of a frame on disk, if they are wanted. Raises :class:`OutputError`."""
+        if self._samples is not None:
+            self._samples.keep(trace, warmup=warmup)
 
     def flush(self) -> None:
         """Bring what is known of the frames so far to the disk, while no frame comes. Raises :class:`OutputError`."""
@@ -109,9 +117,10 @@ class Tally:
         connected = self.ended is None and self.source.connected
         return CameraStatus(self.name, self.frames, connected, self._last_emitted_ns)
 
-    def report(self, feed: Feed, ended: EndReason) -> CameraReport:
+    def report(self, feed: Feed, ended: EndReason, now_ns: int) -> CameraReport:
         """Return what was measured; ``ended``: what ended the run, where the camera had not ended before."""
         source = self.source
+        self._came_back(now_ns)
         return CameraReport(
             name=self.name,
             description=source.description,
@@ -126,6 +135,7 @@ class Tally:
             outages=source.outages,
             ended=self.ended or ended,
             error=self.error,
+            absences_ns=tuple(self._absences_ns),
         )
 
     def _leave(self, losses: int) -> bool:
@@ -134,4 +144,13 @@ class Tally:
 
     def _forget(self) -> bool:
         self._decider.reset()
+        if self._lost_ns is None:
+            self._lost_ns = self._started_ns if self._last_emitted_ns is None else self._last_emitted_ns
         return True
+
+    def _came_back(self, at_ns: int) -> None:
+        """Note how long it was away, if it was."""
+        if self._lost_ns is not None and len(self._absences_ns) < _MOST_ABSENCES:
+            start_ns = self._started_ns
+            self._absences_ns.append((self._lost_ns - start_ns, max(self._lost_ns, at_ns) - start_ns))
+        self._lost_ns = None

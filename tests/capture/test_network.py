@@ -325,6 +325,24 @@ def test_a_transmission_over_http_is_live_and_has_the_time_stamps_of_its_sender(
     assert [round(float(frame.image.mean()) / 8) for frame in frames] == list(range(30))
 
 
+@pytest.mark.parametrize("codec", ["mpeg2video", "mpeg4", "libx264"])
+def test_pictures_that_are_coded_out_of_their_order_come_in_it(http_camera: Any, tmp_path: Path, codec: str) -> None:
+    av = pytest.importorskip("av")
+    path = tmp_path / "live.ts"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25, options={"bf": "2", "b_strategy": "0", "qmin": "1", "qmax": "2"})
+        stream.width, stream.height, stream.pix_fmt, stream.gop_size = 160, 120, "yuv420p", 10
+        for number in range(30):
+            picture = av.VideoFrame.from_ndarray(np.full((120, 160, 3), 8 * number, np.uint8), format="bgr24")
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    http_camera.files["/live.ts"] = path.read_bytes()
+    with open_source(http_camera.uri("/live.ts"), PATIENT_ALL) as source:
+        frames = [frame for _, frame in zip(range(25), source, strict=False)]
+    assert [round(float(frame.image.mean()) / 8) for frame in frames] == list(range(25))
+    assert (np.diff([frame.captured_ns for frame in frames]) >= 0).all()
+
+
 def test_one_picture_is_no_stream(http_camera: Any) -> None:
     with pytest.raises(SourceError, match=r"sends one picture \(image/jpeg\), no stream"):
         open_source(http_camera.uri("/jpg"), QUICK)

@@ -53,3 +53,37 @@ def test_a_bundle_that_is_none_and_a_file_that_cannot_be_written(
     shown, errors = capsys.readouterr()
     assert "JSON file" in errors
     assert shown == "", "found out before measuring"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["--layers", "--iterations", "2", "--warmup", "0", "--json"], "whole inference: "),
+        (["--batch", "1", "--rounds", "2", "--min-duration", "0.05", "--no-power", "--json"], "1 setting, each in a"),
+        (
+            ["--scenario", "single-stream", "--min-duration", "0.05", "--no-power", "--report"],
+            "p90 of the query latency",
+        ),
+    ],
+    ids=["layers", "matrix", "scenario"],
+)
+def test_what_was_measured_is_shown_where_it_can_no_longer_be_written(
+    tiny_bundle: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    shown: str,
+) -> None:
+    place = tmp_path / "stick" / "figures.json"
+
+    def unplug(_: Path, *, what: str) -> None:
+        """Stand in for a disk that is there when it is looked at, and no longer when the figures are."""
+        assert what in ("JSON file", "report")
+
+    monkeypatch.setattr("googlenet_edge.atomic.check_writable", unplug)
+    assert main(["bench", str(tiny_bundle), "--backend", "onnxruntime", "--threads", "1", *arguments, str(place)]) == 1
+    printed, errors = capsys.readouterr()
+    assert shown in printed
+    assert "figures.json' cannot be written" in errors
+    assert "Traceback" not in errors

@@ -233,3 +233,14 @@ def test_json_is_for_raw_samples_alone(
     path.write_text(samples)
     assert main(["report", str(path), "--json", str(tmp_path / "other.json")]) == 2
     assert "expected the REPORT-samples.raw" in capsys.readouterr().err
+
+
+def test_a_run_that_was_killed_before_it_wrote_anything_left_no_damaged_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "r-samples.raw"
+    path.touch()
+    assert main(["report", str(path)]) == 1
+    error = capsys.readouterr().err
+    assert "got an empty file, expected the raw samples of a run" in error
+    assert "JSON" not in error

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from googlenet_edge.cli import main as cli
+from googlenet_edge.latency.report import samples_path
 from googlenet_edge.latency.schema import report_schema
 from tests.latency.report_files import Run, steady, write_run
 
@@ -65,6 +66,7 @@ def test_wrong_usage_is_explained(report: Path, capsys: pytest.CaptureFixture[st
         (["--schema", "--csv", "a.csv"], "together with --csv"),
         ([str(report), "--layers", "layers.json"], "--layers: got no -o FILE.html"),
         ([str(report), "-o", str(report)], "which is what is read already"),
+        ([str(report), "--csv", str(samples_path(report))], "which is what is read already"),
         ([str(report), "-o", "a.x", "--csv", "./a.x"], "which is -o already"),
     ):
         assert cli.main(["report", *arguments]) == 2

@@ -181,6 +181,9 @@ def test_a_service_whose_camera_is_away_is_ready_and_stays_alive(
     document = json.loads(report.read_text())
     assert document["cameras"][0]["outages"]["lost"] == 1
     assert document["cameras"][0]["outages"]["down_s"] > 0
+    (event,) = document["events"]
+    assert (event["kind"], event["camera"], event["text"]) == ("lost", "yard", "no frames from yard")
+    assert event["from_s"] == 0 < event["to_s"], "from the start to the end: it never came"
     assert (document["run"]["ended"], document["run"]["frames"]) == ("stopped", 0)
 
 

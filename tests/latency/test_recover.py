@@ -187,6 +187,13 @@ def test_a_run_that_goes_on_can_be_looked_at(tmp_path: Path, make_trace: TraceMa
     assert not in_use(path)
 
 
+def test_where_a_report_is_wanted_raw_samples_are_told_by_what_they_are(tmp_path: Path) -> None:
+    with SampleStore(tmp_path / "r-samples.raw", columns_named(["a"])) as store:
+        store.append([1])
+    with pytest.raises(InputError, match=r"got the raw samples that a run left.* --json REPORT.json. makes one"):
+        read_report(tmp_path / "r-samples.raw")
+
+
 def test_other_files_are_refused(tmp_path: Path) -> None:
     with SampleStore(tmp_path / "other.raw", columns_named(["a"]), about=about().to_json()) as store:
         store.append([1])

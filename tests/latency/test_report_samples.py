@@ -34,7 +34,16 @@ def test_a_file_without_a_frame_is_read(samples: Path) -> None:
     assert read_samples(samples).rows.shape == (0, 7)
 
 
-@pytest.mark.parametrize("line", ["1,2,3", "a,1,2,3,4,5,6", ",1,2,3,4,5,6", "1,1,2,3,4,99999999999999999999,6"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "1,2,3",
+        "a,1,2,3,4,5,6",
+        ",1,2,3,4,5,6",
+        "1,1,2,3,4,99999999999999999999,6",
+        "99999999999999999999,1,2,3,4,5,6",
+    ],
+)
 def test_damaged_samples_are_refused_with_their_line(samples: Path, line: str) -> None:
     lines = samples.read_text().splitlines()
     samples.write_text("\n".join([*lines[:10], line, *lines[11:]]), encoding="utf-8")

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from googlenet_edge.cli.compare import SLOWER
+from googlenet_edge.cli.main import main
 from googlenet_edge.errors import InputError
 from googlenet_edge.latency.comparison.compare import CompareConfig, Comparison, compare_runs
 from googlenet_edge.latency.comparison.figures import FPS, SUSTAINED, Figure, batch_rate
@@ -120,6 +122,16 @@ def test_reports_of_different_scenarios_are_refused(
             InputError, match=f"is of `bench --scenario {name}` and .* of `bench --scenario single-stream`: their"
         ):
             compared(a, other)
+
+
+def test_what_is_said_of_queries_names_them_as_the_table_does(
+    queries: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b = (str(queries(name, milliseconds)) for name, milliseconds in (("a", 10), ("b", 12)))
+    assert main(["compare", a, b, "--fail-if-slower", "5%"]) == SLOWER
+    shown = capsys.readouterr().out
+    assert "failed: query latency p50 is slower by at least" in shown
+    assert "capture_to_emitted" not in shown
 
 
 def test_batch_sizes_are_compared_by_their_throughput(offline: Callable[..., Path]) -> None:

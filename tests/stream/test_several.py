@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,6 +17,8 @@ import pytest
 
 from googlenet_edge.capture.source import SourceOptions, open_source
 from googlenet_edge.errors import InputError, OutputError, SourceError, SourceLostError
+from googlenet_edge.latency.sample_store import SampleStoreConfig
+from googlenet_edge.latency.trace_store import RunAbout, TraceStore
 from googlenet_edge.runtime.classifier import Classifier
 from googlenet_edge.sinks.sink import Sink
 from googlenet_edge.stream import Camera, CameraStatus, StreamConfig, StreamReport, overlapped, run_stream, run_streams
@@ -36,10 +40,11 @@ class Several:
     sink: CheckingSink = field(default_factory=CheckingSink)
     stop: threading.Event = field(default_factory=threading.Event)
     monitor: Monitored | None = None
+    samples: Mapping[str, TraceStore] = field(default_factory=dict)
 
     def start(self, **config: object) -> None:
         self.sources = [PushedSource(self.clock, live=self.live, name=name) for name in NAMES[: self.cameras]]
-        cameras = [Camera(source.description, source) for source in self.sources]
+        cameras = [Camera(source.description, source, self.samples.get(source.description)) for source in self.sources]
         classifier = self.make_classifier(self.device)
         settings = StreamConfig(**{"warmup_frames": 0, **config})  # type: ignore[arg-type]
         self.run = Run(
@@ -133,6 +138,29 @@ def test_every_frame_of_every_camera_is_accounted_for(several: Callable[..., Sev
     assert report.latency.dropped == sum(camera.dropped for camera in report.cameras)
 
 
+def test_a_disk_that_gets_full_under_the_samples_ends_the_run_and_the_counts_agree(
+    several: Callable[..., Several], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = SampleStoreConfig(chunk_samples=1)
+    kept = {name: TraceStore(tmp_path / f"{name}.raw", RunAbout({}), config=at_once) for name in NAMES[:2]}
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    run = several(cameras=2, samples=kept)
+    run.start()
+    run.device.run_freely()
+    run.sources[0].push()
+    run.sink.wait_for(1)
+    monkeypatch.setattr(os, "pwrite", full)
+    run.sources[1].push()
+    report = run.run.report()
+    for store in kept.values():
+        store.discard()
+    assert isinstance(report.error, OutputError)
+    assert report.latency.count == sum(camera.latency.count for camera in report.cameras) == report.frames
+
+
 def test_a_lost_camera_ends_alone_and_the_others_go_on(several: Callable[..., Several]) -> None:
     run = several(cameras=2)
     run.start()
@@ -153,6 +181,7 @@ def test_a_lost_camera_ends_alone_and_the_others_go_on(several: Callable[..., Se
     assert report.cameras[0].error is report.error
     assert report.cameras[1].error is None
     assert run.sink.losses == ["north"]
+    assert [len(camera.absences_ns) for camera in report.cameras] == [1, 0], "to the end of the run"
 
 
 def test_a_camera_whose_frame_cannot_be_classified_ends_alone(several: Callable[..., Several]) -> None:
@@ -192,9 +221,12 @@ def test_the_sinks_are_told_once_when_a_camera_goes_and_frames_before_that_come_
     run.monitor.wait_for(lambda statuses: [status.connected for status in statuses] == [False, True])
     run.sources[0].connected, run.sources[0].outages = True, Outages(lost=1, reconnected=1, attempts=1)
     run.device.run_freely()
+    run.clock.now_ns += 5_000_000_000
     run.sources[0].push()
     run.sink.wait_for(2)
     report = run.end()
+    assert report.cameras[0].absences_ns == ((0, 5_000_000_000),), "from its last result to its next frame"
+    assert report.cameras[1].absences_ns == ()
     assert (run.sink.of("north"), told) == ([0, 1], [0, 1]), "the frame from before the loss comes before the news"
     assert run.sink.losses == ["north"]
     assert report.cameras[0].outages.reconnected == 1
@@ -214,8 +246,9 @@ def test_a_loss_between_two_looks_is_told_before_the_next_frame(several: Callabl
         assert run.sink.changed.wait_for(lambda: run.sink.losses, TIMEOUT_S)
     run.sources[1].push()
     run.sink.wait_for(2)
-    run.end()
+    report = run.end()
     assert (run.sink.losses, told) == (["south"], [0, 1])
+    assert [len(camera.absences_ns) for camera in report.cameras] == [0, 1]
 
 
 def test_a_sink_that_fails_on_a_loss_ends_the_run(several: Callable[..., Several]) -> None:

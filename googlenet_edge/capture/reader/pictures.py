@@ -23,15 +23,13 @@ import av
 
 from googlenet_edge.capture.reader.received import Received
 
-__all__ = ["IN_PACKETS", "PROVEN", "pictures"]
+__all__ = ["CODECS", "PROVEN", "pictures"]
 
-IN_PACKETS = frozenset(("h264", "hevc", "mpeg4", "h263", "mpeg1video", "mpeg2video"))
-"""Codecs of which FFmpeg hands out what came in one packet; the pictures of others come whole."""
 PROVEN = 25
 """Pictures of as many slices each, whose last packet was told by its size; from then on the sender is believed."""
 DISTRUST = 1000
-"""How many more it takes after one that was not; and pictures of which the largest number of slices is the usual one.
-Where that depends on what is to be seen, a key picture's holds."""
+"""How many more it takes after one that was not. The largest number of slices in as many pictures is the usual one:
+where the number depends on what is to be seen, a key picture's holds."""
 LARGEST_BYTES = 1 << 25
 """Of a picture. What is longer is none: the sender's time stamps stand still."""
 
@@ -59,6 +57,8 @@ _SYNTAX = {
     "h264": _Syntax(0, 31, 1, slices=frozenset((1, 2, 5)), filler=12, keys=frozenset((5,)), sei=6),
     "hevc": _Syntax(1, 63, 2, slices=frozenset(range(32)), filler=38, keys=frozenset(range(16, 24))),
 }
+CODECS = frozenset(_SYNTAX)
+"""Those whose pictures this module can put together."""
 
 
 @dataclass(frozen=True)
@@ -96,34 +96,37 @@ class _Gathered:
         self.key = self.key or part.key
         self.has_picture = self.has_picture or part.is_picture
 
-    def received(self, head: av.Packet[Any], codec: str) -> Received:
+    def received(self, head: av.Packet[Any]) -> Received:
         content = b"".join(self.data)
         packet: av.Packet[Any] = av.Packet(len(content))  # with the room behind it that decoders want
         packet.update(content)
         packet.pts, packet.time_base = head.pts, head.time_base
-        packet.is_keyframe = self.key or _is_key(codec, content)
+        packet.is_keyframe = self.key
         if head.stream is not None:
             packet.stream = head.stream
         return Received(packet, self.arrived_ns)
 
 
 def pictures(packets: Iterable[av.Packet[Any]], codec: str) -> Iterator[Received]:
-    """Join the packets of each picture, which have one time stamp, and say when the first of them came."""
+    """Join the packets of each picture, which have one time stamp, and say when the first of them came.
+
+    ``codec`` is one of :data:`CODECS`.
+    """
     sender = _Sender()
-    syntax = _SYNTAX.get(codec)
+    syntax = _SYNTAX[codec]
     part = _Part()
     head: av.Packet[Any] | None = None  # the first packet of the newest picture
     newest = _Gathered()  # what has come of it, as long as it is not handed on
     for packet in packets:
         now_ns = time.monotonic_ns()
         content = bytes(packet) if packet.size else b""
-        part = _Part(len(content)) if syntax is None else _read(content, syntax, part)
+        part = _read(content, syntax, part)
         moved_on = head is None or (packet.pts is not None and packet.pts != head.pts)
         begins_another = part.first_slice and sender.slices > 0
         over = not content or newest.size > LARGEST_BYTES
         if moved_on or begins_another or over:
             if head is not None and newest.data and (newest.has_picture or over):
-                yield newest.received(head, codec)
+                yield newest.received(head)
                 newest = _Gathered()
             newest.arrived_ns = now_ns
             head = packet
@@ -133,20 +136,10 @@ def pictures(packets: Iterable[av.Packet[Any]], codec: str) -> Iterator[Received
             continue
         newest.add(content, part, now_ns)
         if sender.is_whole_with(part) and head is not None:
-            yield newest.received(head, codec)
+            yield newest.received(head)
             newest = _Gathered()
     if head is not None and newest.data:
-        yield newest.received(head, codec)
-
-
-def _is_key(codec: str, content: bytes) -> bool:
-    """Whether a picture of a codec without NAL units needs no other (ISO/IEC 14496-2, 6.2.5; 13818-2, 6.2.3)."""
-    if codec not in ("mpeg4", "mpeg1video", "mpeg2video"):
-        return False
-    at = content.find(_START + (b"\xb6" if codec == "mpeg4" else b"\0"))
-    if not 0 <= at < len(content) - 5:
-        return False
-    return content[at + 4] >> 6 == 0 if codec == "mpeg4" else content[at + 5] >> 3 & 7 == 1
+        yield newest.received(head)
 
 
 def _read(content: bytes, syntax: _Syntax, before: _Part) -> _Part:
@@ -173,7 +166,9 @@ class _Sender:
     def __init__(self) -> None:
         self.slices = 0
         self._looks_whole = False
-        self._longest = {True: 0, False: 0}  # of packets that begin a NAL unit, and that go on with one
+        self._before = _Part()
+        # Bytes of packets. One with a whole NAL unit may be a little longer than one with the beginning of another.
+        self._longest_begun = self._longest_beginning = self._longest_middle = 0
         self._slice_counts: deque[int] = deque(maxlen=DISTRUST)
         self._usual = 0
         self._right = 0
@@ -193,7 +188,14 @@ class _Sender:
         if self._looks_whole and part.is_picture:
             self._right = -DISTRUST  # it was not
         self.slices += part.slices
-        ends_unit = part.size < self._longest[part.begins]
-        self._longest[part.begins] = max(part.size, self._longest[part.begins])
+        if part.begins:
+            ends_unit = part.size < (self._longest_beginning or self._longest_begun)
+            self._longest_begun = max(part.size, self._longest_begun)
+        else:
+            ends_unit = part.size < self._longest_middle
+            self._longest_middle = max(part.size, self._longest_middle)
+            if self._before.begins:
+                self._longest_beginning = max(self._before.size, self._longest_beginning)
+        self._before = part
         self._looks_whole = ends_unit and part.ends_in_slice and self.slices == self._usual > 0
         return self._looks_whole and self._right >= PROVEN

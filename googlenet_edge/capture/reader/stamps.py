@@ -39,7 +39,8 @@ class StreamClock:
     def capture_time(self, stamp_ns: int | None, arrived_ns: int, *, held_up: bool = False) -> tuple[int, bool]:
         """Return when the frame was captured by the host's clock, and whether that is from its stamp.
 
-        It is never later than the arrival, nor before the frame before it. It does not contain the delay that all
+        It is never before the frame before it, nor later than its arrival; or than that of a frame before it, if that
+        came later, as where some frames are coded with the help of later ones. It does not contain the delay that all
         frames have in common. ``stamp_ns`` is None where the sender gave none; then, and while its stamps are not
         those of a clock, it is the arrival.
 
@@ -80,6 +81,6 @@ class StreamClock:
     def _in_order(self, captured_ns: int, arrived_ns: int) -> int:
         last_ns = self._last_captured_ns
         if last_ns is not None and captured_ns <= last_ns:
-            captured_ns = last_ns + 1
-        self._last_captured_ns = min(captured_ns, arrived_ns)
-        return self._last_captured_ns
+            captured_ns = min(last_ns + 1, max(last_ns, arrived_ns))
+        self._last_captured_ns = captured_ns
+        return captured_ns

@@ -11,9 +11,10 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from googlenet_edge.capture.reader import parsed as by_parser
+from googlenet_edge.capture.reader import pictures as by_packets
 from googlenet_edge.capture.reader.damage import Damage
-from googlenet_edge.capture.reader.pictures import IN_PACKETS, pictures
-from googlenet_edge.capture.reader.received import catching_up, timed
+from googlenet_edge.capture.reader.received import Received, catching_up, timed
 from googlenet_edge.capture.reader.run import LostError, Settings
 from googlenet_edge.capture.reader.stamps import StreamClock
 
@@ -91,7 +92,8 @@ def _read_container(
         if live:
             # Threads of slices: those of frames would hand each picture on some frames later.
             codec.thread_type = "SLICE"
-            codec.options = {"flags": "low_delay"}
+            if codec.name not in by_parser.CODECS:  # those would come in the order of the packets, not of the pictures
+                codec.options = {"flags": "low_delay"}
         else:
             codec.thread_type = "AUTO"
         facts: dict[str, object] = {"live": live, "expected": expected, "codec": codec.name}
@@ -123,8 +125,7 @@ def _decode(
 ) -> None:
     clock = StreamClock()
     arrivals: dict[int, int] = {}
-    packets, codec = _packets(container, stream, outlet), stream.codec_context.name
-    received = pictures(packets, codec) if rtsp and codec in IN_PACKETS else timed(packets)
+    received = _received(_packets(container, stream, outlet), stream.codec_context.name, rtsp=rtsp)
     skipped = 0
     opened = False
     for item in received if outlet.every_frame else catching_up(received):
@@ -162,6 +163,15 @@ def _decode(
             skipped = 0
     if not opened and not outlet.closed:
         raise NoVideoError("it ended before its first picture")
+
+
+def _received(packets: Iterator[av.Packet[VideoStream]], codec: str, *, rtsp: bool) -> Iterator[Received]:
+    """One item a picture, with the time when it began to arrive."""
+    if rtsp and codec in by_packets.CODECS:
+        return by_packets.pictures(packets, codec)
+    if rtsp and codec in by_parser.CODECS:
+        return by_parser.parsed(packets, codec)
+    return timed(packets)
 
 
 def _quarter_turns(frame: av.VideoFrame) -> int:

@@ -22,6 +22,8 @@ __all__ = ["percentile_curve", "reliable_up_to"]
 
 OTHER_STAGE = "inference"
 _LISTED = (1, 5, 10, 25, 50, 75, 90, 95, 99, 99.9, 99.99, 99.999)
+_MOST_RANKS = 10**9
+"""The axis ends at the percentile that so many frames can tell: further "nines" would be lost in rounding."""
 
 
 def reliable_up_to(samples: int) -> float:
@@ -57,7 +59,7 @@ def percentile_curve(document: ReportDocument, frames: tuple[Track, ...], sample
         if frames
     }
     top = (main.max_ms if not ordered else max(main.max_ms, float(ordered[OTHER_STAGE][-1]) / 1e6)) * 1.06 or 1.0
-    high = 100 * (1 - 0.5 / max(2, sampled))
+    high = 100 * (1 - 0.5 / min(max(2, sampled), _MOST_RANKS))
 
     def axes(size: Size) -> Frame:
         x = tail(high, size.left, size.width - size.right)

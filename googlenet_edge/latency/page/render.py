@@ -63,7 +63,8 @@ def _body(report: Report) -> Iterator[Html]:
     stages, subject = document.latency.stages, subject_of(document)
     sampled = report.kept or document.frames.measured
     yield headline(document)
-    yield from filter(None, [sections.notes(report, subject)])
+    early = sum(int((track.duration_ns(subject.stage) < 0).sum()) for track in frames)
+    yield from filter(None, [sections.notes(report, subject, early)])
     if document.scenario is not None:
         yield from _section("scenario-title", scenario_title(document.scenario), *scenario_parts(document))
     yield from _section("percentiles-title", "Percentiles", percentile_curve(document, frames, sampled))

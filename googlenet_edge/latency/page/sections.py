@@ -15,8 +15,11 @@ from googlenet_edge.latency.summary import minimum_samples
 __all__ = ["cameras", "events", "notes", "outlier_table", "sinks"]
 
 
-def notes(report: Report, subject: Subject) -> Html | None:
-    """Return what a reader must know before believing the figures; None where there is nothing."""
+def notes(report: Report, subject: Subject, early: int = 0) -> Html | None:
+    """Return what a reader must know before believing the figures; None where there is nothing.
+
+    ``early``: how many frames have a result from before their capture.
+    """
     document = report.document
     found: list[tuple[str, str]] = []
     if document.state is not None:
@@ -34,6 +37,9 @@ def notes(report: Report, subject: Subject) -> Html | None:
         needed = ", ".join(f"p{percent} needs {minimum_samples(percent)}" for percent in lacking)
         what = f"Figures with ? come from too few {subject.many}"
         found.append((what, f"for 99 % confidence {needed} {subject.many}."))
+    if early:
+        why = f"{count(early)}. The clock that stamped them was set meanwhile: what counts from the capture is wrong."
+        found.append((f"{subject.many.capitalize()} with a result from before their capture", why))
     if not report.exact:
         found.append(("Percentiles are from", document.latency.percentiles_from + "."))
     if report.samples and not report.complete:
@@ -64,8 +70,9 @@ def outlier_table(outliers: Sequence[Outlier], number: int, subject: Subject, *,
         "ms",
         "cause, and what took longest beyond its median",
     ]
+    many = "outlier" if len(rows) == 1 else f"{len(rows)} slowest"
     more = f" of {count(number)} outliers" if number > len(rows) else ""
-    return table(headings, rows, caption=f"The {len(rows)} slowest{more}", numbers=False)
+    return table(headings, rows, caption=f"The {many}{more}", numbers=False)
 
 
 def cameras(document: ReportDocument) -> Html | None:

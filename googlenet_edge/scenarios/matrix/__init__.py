@@ -2,7 +2,8 @@
 
 - ``candidates``: the bundles that take part; ``cell``: a setting, and what was measured of it.
 - ``jobs``, ``child``, ``work``: what a process of its own is asked, does and answers; ``process`` runs one.
-- ``run``: the rounds, which take turns; ``accuracy``: what is known of each bundle's accuracy.
+- ``rounds``: which take turns; ``accuracy``: what is known of a bundle's accuracy, ``accuracies``: of all of them.
+- ``machine``: what the machine did meanwhile; ``result``: all of it, which ``bench`` puts together.
 - ``target``, ``recommend``: what is wanted, which cells are shown to give it, and which one is recommended.
 - ``format``, ``document``, ``display``: the figures as JSON, with its schema, and for the terminal.
 """

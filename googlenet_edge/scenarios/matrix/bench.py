@@ -13,14 +13,14 @@ from googlenet_edge import __version__
 from googlenet_edge.latency.watch.run import RunWatch
 from googlenet_edge.runtime.open_backend import BackendChoice, BackendOptions
 from googlenet_edge.scenarios.frames import FrameSet
-from googlenet_edge.scenarios.matrix.assess import assess
+from googlenet_edge.scenarios.matrix.accuracies import assess
 from googlenet_edge.scenarios.matrix.candidates import Candidate, Missing
 from googlenet_edge.scenarios.matrix.cell import Cell, Setting
 from googlenet_edge.scenarios.matrix.jobs import Evaluated, EvaluateJob, Measured, MeasureJob
 from googlenet_edge.scenarios.matrix.machine import cell_machine
 from googlenet_edge.scenarios.matrix.process import JobFailedError, run_job
 from googlenet_edge.scenarios.matrix.result import Matrix, MatrixFacts
-from googlenet_edge.scenarios.matrix.run import MatrixConfig, Progress, run_matrix
+from googlenet_edge.scenarios.matrix.rounds import MatrixConfig, Progress, run_matrix
 from googlenet_edge.scenarios.matrix.target import Target
 from googlenet_edge.scenarios.matrix.work import frames_file
 

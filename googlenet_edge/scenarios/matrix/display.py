@@ -13,18 +13,24 @@ from googlenet_edge.scenarios.matrix.result import Matrix
 
 __all__ = ["matrix_shown"]
 
+_MEDIAN = 50
+
 
 def matrix_shown(matrix: Matrix) -> list[str | Table]:
     """Return lines and tables, from top to bottom. Lines are not escaped for rich's markup, cells are."""
     config, said = matrix.config, definitions(matrix)
-    seconds = config.min_duration_ns / 1e9
+    seconds, number = config.min_duration_ns / 1e9, len(matrix.cells)
     shown: list[str | Table] = [
-        f"{len(matrix.cells)} settings, each in a process of its own, {config.rounds} rounds forth and back, "
-        f"{seconds:g} s or more each"
+        f"{number} setting{'s' if number != 1 else ''}, each in a process of its own, {config.rounds} rounds forth and "
+        f"back, {seconds:g} s or more each"
         + ("" if matrix.complete else "; stopped before the end, so these are the figures so far"),
         *dict.fromkeys(one.line for cell in matrix.cells for one in cell.rounds[-1:]),
         _settings(matrix),
         *_failures(matrix),
+    ]
+    if not matrix.measured:
+        return [*shown, *matrix.notes, *_recommended(matrix)]
+    shown += [
         f"times in ms of a batch; latency = {said['latency']}",
         f"frames/s = {said['frames_per_second']}",
     ]
@@ -37,7 +43,7 @@ def matrix_shown(matrix: Matrix) -> list[str | Table]:
     if any(cell.rounds and not cell.reliable(config.percent) for cell in matrix.cells):
         needed = minimum_samples(config.percent)
         shown.append(f"? = p{config.percent} from too few batches to rely on; at 99 % confidence it takes {needed}")
-    if matrix.unbeaten:
+    if _marked(matrix):
         shown.append(f"* = {said['unbeaten']}")
     shown += _accuracies(matrix)
     return [*shown, *matrix.notes, *_recommended(matrix)]
@@ -51,10 +57,11 @@ def _settings(matrix: Matrix) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for heading in ("", *(["backend"] if matrix.several_backends else [])):
         table.add_column(heading, no_wrap=True)
-    headings = ["batch", "p50", f"p{percent}", "range", "frames/s", "range"]
+    headings = ["batch", *(["p50"] if percent != _MEDIAN else []), f"p{percent}", "range", "frames/s", "range"]
     headings += [*(["overlapped"] if overlaps else []), "top-1 %", "MiB", *(["J/frame"] if energy else []), ""]
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
+    marked = _marked(matrix)
     for index, cell in enumerate(matrix.cells):
         setting, accuracy = cell.setting, matrix.accuracy(cell)
         rate, fast = cell.frames_per_second(), cell.frames_per_second(overlapped=True)
@@ -63,7 +70,7 @@ def _settings(matrix: Matrix) -> Table:
             _escaped(setting.title),
             *([setting.backend] if matrix.several_backends else []),
             str(setting.batch),
-            _number(cell.latency_ms(50)),
+            *([_number(cell.latency_ms(_MEDIAN))] if percent != _MEDIAN else []),
             _number(cell.latency_ms(percent)) + ("" if not cell.rounds or cell.reliable(percent) else "?"),
             _range(cell.latency_ms(percent)),
             _number(rate),
@@ -72,9 +79,14 @@ def _settings(matrix: Matrix) -> Table:
             "-" if accuracy is None else f"{accuracy.top1.value:.2f}",
             "-" if cell.peak_bytes is None else str(cell.peak_bytes >> 20),
             *(["-" if joules is None else f"{joules:.3f}"] if energy else []),
-            "*" if index in matrix.unbeaten else "",
+            "*" if index in marked else "",
         )
     return table
+
+
+def _marked(matrix: Matrix) -> frozenset[int]:
+    """Return which settings are worth having: of one alone there is nothing to say."""
+    return matrix.unbeaten if sum(bool(cell.rounds) for cell in matrix.cells) > 1 else frozenset()
 
 
 def _failures(matrix: Matrix) -> list[str]:

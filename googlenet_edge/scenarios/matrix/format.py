@@ -12,6 +12,8 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from googlenet_edge.latency.duration_format import Count, Milliseconds
+
 __all__ = [
     "SCHEMA_VERSION",
     "AccuracyEntry",
@@ -30,8 +32,6 @@ __all__ = [
 
 SCHEMA_VERSION: Final = 1
 
-Count = Annotated[int, Meta(ge=0)]
-Milliseconds = Annotated[float, Meta(ge=0)]
 Rate = Annotated[float, Meta(ge=0, description="Frames per second.")]
 Standing = Literal["met", "not shown", "missed"]
 Index = Annotated[int | None, Meta(description="Place in settings, from 0.")]

@@ -10,7 +10,7 @@ from googlenet_edge.scenarios.matrix.candidates import Candidate, differing_orig
 from googlenet_edge.scenarios.matrix.cell import Cell
 from googlenet_edge.scenarios.matrix.machine import CellMachine
 from googlenet_edge.scenarios.matrix.recommend import Accuracies, Recommendation, accuracy_key, pareto_best, recommend
-from googlenet_edge.scenarios.matrix.run import MatrixConfig
+from googlenet_edge.scenarios.matrix.rounds import MatrixConfig
 from googlenet_edge.scenarios.matrix.target import Target
 
 __all__ = ["Matrix", "MatrixFacts"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -152,3 +153,14 @@ def test_what_was_held_up_from_the_first_frame_on_is_still_told_by_the_quickest(
         arrived_ns = 10**15 + i * 40 * MS + abs(5 - i) * 30 * MS
         ages_ms.append((arrived_ns - clock.capture_time(i * 40 * MS, arrived_ns, held_up=True)[0]) // MS)
     assert ages_ms == [0, 0, 0, 0, 0, 0, 30, 60, 90, 120]
+
+
+def test_frames_that_are_coded_with_the_help_of_later_ones_stay_in_order() -> None:
+    """They are shown before these, but come after them."""
+    clock, captured = StreamClock(), []
+    for group in range(50):
+        for place, late in ((1, 110), (2, 130), (3, 20)):  # the third comes first
+            number = 3 * group + place
+            captured.append(clock.capture_time(number * 40 * MS, 10 * S + (number * 40 + late) * MS)[0])
+    assert captured == sorted(captured)
+    assert {after - before for before, after in pairwise(captured[6:])} == {40 * MS}

@@ -65,3 +65,10 @@ def test_without_raw_samples_the_curve_has_the_reports_percentiles_alone(tmp_pat
     assert markup is not None
     assert 'class="curve' not in markup
     assert len(re.findall('class="percentile"', markup)) == 2 * 4
+
+
+def test_the_axis_has_an_end_however_many_frames_the_report_counts(tmp_path: Path) -> None:
+    report = read_report(write_run(tmp_path / "report.json", Run({None: steady(50)})))
+    html = str(percentile_curve(report.document, (), 2**62))
+    assert "99.99999" in html
+    assert "100.0000" not in html

@@ -153,6 +153,24 @@ def test_a_long_run_stays_below_a_megabyte_and_loses_no_outlier(tmp_path: Path) 
     assert f"frame {slowest['max_sequence']}:" in (tmp_path / "a.html").read_text(encoding="utf-8")
 
 
+def test_a_clock_that_jumped_is_told(tmp_path: Path) -> None:
+    frames = steady(60)
+    plain = write_run(tmp_path / "a.json", Run({None: frames}))
+    frames[20] = FrameTimes(5200.0, queue_ms=-4999.0)
+    jumped = write_run(tmp_path / "b.json", Run({None: frames}))
+    note = "Frames with a result from before their capture: 1."
+    assert note in "".join(page(jumped).text)
+    assert note not in "".join(page(plain).text)
+
+
+def test_one_outlier_is_not_called_the_1_slowest(tmp_path: Path) -> None:
+    shown = page(write_run(tmp_path / "a.json", Run({None: steady(60, slow={30: 90.0})}))).text
+    assert "The outlier" in shown
+    assert "The 1 slowest" not in shown
+    shown = page(write_run(tmp_path / "b.json", Run({None: steady(60, slow={30: 90.0, 40: 80.0})}))).text
+    assert "The 2 slowest" in shown
+
+
 def test_warnings_stand_above_the_plots(tmp_path: Path) -> None:
     path = write_run(tmp_path / "a.json", Run({None: steady(20)}))
     document = json.loads(path.read_text())

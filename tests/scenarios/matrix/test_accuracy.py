@@ -4,13 +4,13 @@ import pytest
 
 from googlenet_edge.bundle import Accuracy, Artefact, Lineage
 from googlenet_edge.evaluation.report import Accuracy as Share
+from googlenet_edge.scenarios.matrix.accuracies import assess
 from googlenet_edge.scenarios.matrix.accuracy import (
     CellAccuracy,
     comparable,
     measured_accuracy,
     recorded_accuracy,
 )
-from googlenet_edge.scenarios.matrix.assess import assess
 from googlenet_edge.scenarios.matrix.candidates import Candidate, find_candidates
 from googlenet_edge.scenarios.matrix.cell import Cell, Figure, Setting
 from googlenet_edge.scenarios.matrix.jobs import Evaluated

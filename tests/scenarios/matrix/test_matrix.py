@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import msgspec
 import pytest
+from rich.table import Table
 
 from googlenet_edge.latency.watch.energy import Energy, RailEnergy
 from googlenet_edge.latency.watch.sensors.rail import Rail
@@ -16,7 +17,7 @@ from googlenet_edge.scenarios.matrix.document import matrix_document
 from googlenet_edge.scenarios.matrix.format import MatrixDocument
 from googlenet_edge.scenarios.matrix.machine import CellMachine, cell_machine
 from googlenet_edge.scenarios.matrix.result import Matrix, MatrixFacts
-from googlenet_edge.scenarios.matrix.run import MatrixConfig
+from googlenet_edge.scenarios.matrix.rounds import MatrixConfig
 from googlenet_edge.scenarios.matrix.target import Target
 from tests.scenarios.matrix.making import accuracy, cell, measured
 
@@ -97,7 +98,23 @@ def test_a_stopped_matrix_without_a_figure_says_so() -> None:
     empty = matrix(Cell(cell("fp32", 1, []).setting), complete=False, target=Target(latency_ms=5))
     shown = lines(empty)
     assert "stopped before the end" in shown
+    assert "frames/s = " not in shown
     assert shown.endswith("no setting meets the target: nothing was measured")
+
+
+def test_a_median_that_is_the_targets_percentile_stands_once() -> None:
+    def headings(percent: int) -> list[object]:
+        shown = matrix_shown(matrix(cell("fp32", 1, [10, 11]), config=MatrixConfig(rounds=2, percent=percent)))
+        return [column.header for column in next(part for part in shown if isinstance(part, Table)).columns]
+
+    assert headings(50).count("p50") == 1
+    assert headings(99).count("p50") == headings(99).count("p99") == 1
+
+
+def test_of_one_setting_alone_it_is_not_said_that_no_other_one_is_as_good() -> None:
+    one, other = cell("fp32", 1, [10, 11]), cell("int8", 1, [5, 6])
+    assert "no other setting is as good" not in lines(matrix(one))
+    assert "no other setting is as good" in lines(matrix(one, other))
 
 
 def test_the_document_has_every_figure_that_the_terminal_shows() -> None:

@@ -11,7 +11,7 @@ from googlenet_edge.errors import InputError
 from googlenet_edge.scenarios.matrix.cell import Cell, Setting
 from googlenet_edge.scenarios.matrix.jobs import Measured
 from googlenet_edge.scenarios.matrix.process import JobFailedError, JobStoppedError
-from googlenet_edge.scenarios.matrix.run import MatrixConfig, Progress, least_seconds, round_order, run_matrix
+from googlenet_edge.scenarios.matrix.rounds import MatrixConfig, Progress, least_seconds, round_order, run_matrix
 from tests.scenarios.matrix.making import MS, measured
 from tests.scenarios.scripted import FakeClock
 
