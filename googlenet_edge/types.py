@@ -192,14 +192,18 @@ class FrameTrace:
     """All sinks had the result; None until then."""
     device_stage_ns: tuple[tuple[str, int], ...] = ()
     """Durations that the device measured itself, such as (("h2d", 41_000), ("compute", 812_000)); empty on a CPU."""
+    postprocess_ns: int | None = None
+    """How long it took to check the probabilities and to pick the labels; None where that was not timed."""
 
     def with_preprocessed(self, at_ns: int) -> FrameTrace:
         """Return it with when the crop was ready."""
         return self._with({"preprocessed_ns": at_ns})
 
-    def with_inferred(self, at_ns: int, device_stage_ns: tuple[tuple[str, int], ...] = ()) -> FrameTrace:
-        """Return it with when the probabilities were on the host, and what the device measured itself."""
-        return self._with({"inferred_ns": at_ns, "device_stage_ns": device_stage_ns})
+    def with_inferred(
+        self, at_ns: int, device_stage_ns: tuple[tuple[str, int], ...] = (), *, postprocess_ns: int | None = None
+    ) -> FrameTrace:
+        """Return it with when the probabilities were on the host, what the device measured itself, and labelling."""
+        return self._with({"inferred_ns": at_ns, "device_stage_ns": device_stage_ns, "postprocess_ns": postprocess_ns})
 
     def with_emitted(self, at_ns: int) -> FrameTrace:
         """Return it with when all sinks had the result."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from googlenet_edge.errors import InputError
 from googlenet_edge.latency.histogram import Histogram
 from googlenet_edge.latency.sample_format import MISSING
-from googlenet_edge.latency.stages import DEVICE_STAGE_PREFIX, STAGES, WAIT
+from googlenet_edge.latency.stages import STAGES, WAIT, timed_apart
 from googlenet_edge.latency.summary import (
     LatencySummary,
     Maximum,
@@ -41,7 +41,7 @@ class Samples:
     """The raw samples: one row a frame, in the order of emission."""
 
     columns: tuple[str, ...]
-    """sequence, the time points relative to the start of the run, then wait_ns and the device's own durations."""
+    """sequence, the time points relative to the start of the run, then wait_ns and the stages that are timed apart."""
     rows: npt.NDArray[np.int64]
     """int64 (frames, columns); :data:`~googlenet_edge.latency.sample_format.MISSING` where a frame has no such value,
     for example the wait before the very first frame."""
@@ -94,7 +94,7 @@ class LatencyRecorder:
         self._capacity = capacity
         self._random = np.random.default_rng(seed)
         self._columns: list[str] = [*_POINTS, f"{WAIT}_ns"]
-        self._device: list[str] = []
+        self._apart: list[str] = []
         self._fresh = array("q")
         """The rows of the last frames, one after the other: they are taken up some hundred at a time."""
         self._kept = np.empty((capacity, len(self._columns)), dtype=np.int64)  # memory is taken when it is written to
@@ -142,7 +142,7 @@ class LatencyRecorder:
             self._measured_from_ns = trace.dequeued_ns if previous_ns is None else previous_ns
         # Below 0, this frame was already under way: nothing was waited for.
         wait_ns = MISSING if previous_ns is None else max(0, trace.dequeued_ns - previous_ns)
-        start, device = self._started_ns, trace.device_stage_ns
+        start, apart = self._started_ns, timed_apart(trace)
         row = [
             trace.sequence,
             trace.captured_ns - start,
@@ -152,8 +152,8 @@ class LatencyRecorder:
             emitted_ns - start,
             wait_ns,
         ]
-        if device or self._device:
-            row += self._device_values(device)
+        if apart or self._apart:
+            row += self._values_apart(apart)
         self._fresh.extend(row)
         self._last_emitted_ns = emitted_ns
         self._measured += 1
@@ -200,26 +200,26 @@ class LatencyRecorder:
         column = dict(zip(self._columns, np.ascontiguousarray(rows.T), strict=True))
         durations = {WAIT: column[f"{WAIT}_ns"]}
         durations |= {stage.name: column[stage.end] - column[stage.start] for stage in STAGES}
-        return durations | {DEVICE_STAGE_PREFIX + name: column[_column(name)] for name in self._device}
+        return durations | {name: column[f"{name}_ns"] for name in self._apart}
 
-    def _device_values(self, durations: tuple[tuple[str, int], ...]) -> list[int]:
-        if [name for name, _ in durations] == self._device:
+    def _values_apart(self, durations: tuple[tuple[str, int], ...]) -> list[int]:
+        if [name for name, _ in durations] == self._apart:
             return [duration_ns for _, duration_ns in durations]
         by_name = dict(durations)
         for name in by_name:
-            if name not in self._device:
+            if name not in self._apart:
                 self._add_column(name)
-        return [by_name.get(name, MISSING) for name in self._device]
+        return [by_name.get(name, MISSING) for name in self._apart]
 
-    def _add_column(self, device_stage: str) -> None:
+    def _add_column(self, stage: str) -> None:
         self._take_up()
         kept = self._kept
         self._kept = np.empty((self._capacity, kept.shape[1] + 1), dtype=np.int64)
         there = min(self._taken_up, self._capacity)
         self._kept[:there, :-1], self._kept[:there, -1] = kept[:there], MISSING
-        self._device.append(device_stage)
-        self._columns.append(_column(device_stage))
-        self._stages[DEVICE_STAGE_PREFIX + device_stage] = _Durations()
+        self._apart.append(stage)
+        self._columns.append(f"{stage}_ns")
+        self._stages[stage] = _Durations()
 
     def _kept_rows(self) -> npt.NDArray[np.int64]:
         self._take_up()
@@ -242,7 +242,3 @@ class LatencyRecorder:
             stay = slots < self._capacity
             self._kept[slots[stay]] = rows[room:][stay]
         self._taken_up += len(rows)
-
-
-def _column(device_stage: str) -> str:
-    return f"{DEVICE_STAGE_PREFIX}{device_stage}_ns"

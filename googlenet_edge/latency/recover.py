@@ -22,7 +22,7 @@ from googlenet_edge.latency.report import measured_document, samples_path, write
 from googlenet_edge.latency.sample_file import in_use, is_raw
 from googlenet_edge.latency.sample_format import MISSING
 from googlenet_edge.latency.sample_reader import StoredSamples, read_samples
-from googlenet_edge.latency.stages import DEVICE_STAGE_PREFIX
+from googlenet_edge.latency.stages import DEVICE_STAGE_PREFIX, POSTPROCESS
 from googlenet_edge.latency.summary import LatencySummary
 from googlenet_edge.latency.trace_store import COLUMNS, RunAbout
 from googlenet_edge.types import FrameTrace, Outages
@@ -129,13 +129,15 @@ def _replayed(stored: StoredSamples) -> LatencyRecorder:
 
 def _traces(stored: StoredSamples) -> Iterator[tuple[FrameTrace, bool]]:
     names = [column.name for column in stored.columns[len(COLUMNS) :]]
-    device = [name.removeprefix(DEVICE_STAGE_PREFIX).removesuffix("_ns") for name in names]
+    apart = [name.removeprefix(DEVICE_STAGE_PREFIX).removesuffix("_ns") for name in names]
     for start in range(0, len(stored.rows), _ROWS_AT_ONCE):  # all at once as integers of Python would take gigabytes
         for row in stored.rows[start : start + _ROWS_AT_ONCE].tolist():
-            values = zip(device, row[len(COLUMNS) :], strict=True)
-            durations = tuple((name, value) for name, value in values if value != MISSING)
+            values = zip(apart, row[len(COLUMNS) :], strict=True)
+            durations = {name: value for name, value in values if value != MISSING}
+            postprocess = durations.pop(POSTPROCESS, None)
             sequence, captured, dequeued, preprocessed, inferred, emitted, warmup = row[: len(COLUMNS)]
-            trace = FrameTrace(sequence, captured, dequeued, preprocessed, inferred, emitted, durations)
+            device = tuple(durations.items())
+            trace = FrameTrace(sequence, captured, dequeued, preprocessed, inferred, emitted, device, postprocess)
             yield trace, bool(warmup)
 
 

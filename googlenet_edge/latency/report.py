@@ -17,7 +17,7 @@ from googlenet_edge.latency.histogram import RELATIVE_ERROR
 from googlenet_edge.latency.machine import MachineInfo
 from googlenet_edge.latency.recorder import Samples
 from googlenet_edge.latency.sample_format import MISSING
-from googlenet_edge.latency.stages import DEVICE_STAGE_DEFINITION, STAGES, WAIT
+from googlenet_edge.latency.stages import DEVICE_STAGE_DEFINITION, POSTPROCESS, POSTPROCESS_DEFINITION, STAGES, WAIT
 from googlenet_edge.latency.summary import PERCENTILES, LatencySummary, StageStatistics, minimum_samples
 
 __all__ = [
@@ -86,6 +86,7 @@ def report_document(summary: LatencySummary, facts: RunFacts) -> dict[str, objec
             "captured": facts.captured,
             WAIT: _WAIT_DEFINITION,
             **{stage.name: stage.definition for stage in STAGES},
+            POSTPROCESS: POSTPROCESS_DEFINITION,
             "device ...": DEVICE_STAGE_DEFINITION,
             "percentile": _PERCENTILE_DEFINITION,
             "reliable": "samples needed per percentile, at 99 % confidence: "

@@ -13,11 +13,14 @@ from googlenet_edge.types import FrameTrace, StampSource
 __all__ = [
     "DEVICE_STAGE_DEFINITION",
     "DEVICE_STAGE_PREFIX",
+    "POSTPROCESS",
+    "POSTPROCESS_DEFINITION",
     "STAGES",
     "WAIT",
     "Stage",
     "TimePoint",
     "capture_definition",
+    "timed_apart",
 ]
 
 TimePoint: TypeAlias = Literal["captured_ns", "dequeued_ns", "preprocessed_ns", "inferred_ns", "emitted_ns"]
@@ -64,8 +67,8 @@ STAGES = (
         "emit",
         "inferred_ns",
         "emitted_ns",
-        "all sinks, one after the other: drawing, encoding, writing; where the next frame is computed meanwhile, also "
-        "its wait for the sinks of the frame before it",
+        "picking the labels (postprocess), then all sinks, one after the other: drawing, encoding, writing; where the "
+        "next frame is computed meanwhile, also its wait for the sinks of the frame before it",
     ),
     Stage(
         "capture_to_result",
@@ -93,6 +96,15 @@ DEVICE_STAGE_PREFIX = "device "
 DEVICE_STAGE_DEFINITION = (
     "measured by the device's own clock, within the wall time of inference; without the wait for the device to be free"
 )
+
+POSTPROCESS = "postprocess"
+POSTPROCESS_DEFINITION = "checking the probabilities and picking the labels, on the host; part of emit"
+
+
+def timed_apart(trace: FrameTrace) -> tuple[tuple[str, int], ...]:
+    """Return the stages of a frame, with nanoseconds, that are durations and do not lie between two time points."""
+    device = tuple((DEVICE_STAGE_PREFIX + name, duration_ns) for name, duration_ns in trace.device_stage_ns)
+    return device if trace.postprocess_ns is None else ((POSTPROCESS, trace.postprocess_ns), *device)
 
 
 def capture_definition(*, live: bool, stamp_source: StampSource | None = "host") -> str:

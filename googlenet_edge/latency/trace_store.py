@@ -19,7 +19,7 @@ from typing import Any, Final
 from googlenet_edge.errors import InputError, OutputError
 from googlenet_edge.latency.sample_format import MISSING, columns_named
 from googlenet_edge.latency.sample_store import SampleStore, SampleStoreConfig
-from googlenet_edge.latency.stages import DEVICE_STAGE_PREFIX
+from googlenet_edge.latency.stages import timed_apart
 from googlenet_edge.latency.summary import WarmUp
 from googlenet_edge.types import Clock, FrameTrace
 
@@ -34,7 +34,7 @@ COLUMNS: Final = (
     "emitted_ns",
     "warmup",
 )
-"""Time points are relative to the start of the run; ``warmup`` is 1 or 0. Durations by the device's clock follow."""
+"""Time points are relative to the start of the run; ``warmup`` is 1 or 0. Stages that are timed apart follow."""
 
 _log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class TraceStore:
         self._tolerant = tolerant
         self._store = SampleStore(path, columns_named(COLUMNS), about=about.to_json(), config=config, clock=clock)
         self._started_ns: int | None = None
-        self._device: list[str] = []
+        self._apart: list[str] = []
 
     @property
     def kept(self) -> int:
@@ -120,8 +120,9 @@ class TraceStore:
             int(warmup),
         ]
         try:
-            if trace.device_stage_ns or self._device:
-                row += self._device_values(trace.device_stage_ns)
+            apart = timed_apart(trace)
+            if apart or self._apart:
+                row += self._values_apart(apart)
             self._store.append(row)
         except OutputError as error:
             self._fail(error)
@@ -161,15 +162,15 @@ class TraceStore:
                 raise
             _log.warning("raw samples %r: not closed as they should be", str(self.path), exc_info=True)
 
-    def _device_values(self, durations: tuple[tuple[str, int], ...]) -> list[int]:
-        if [name for name, _ in durations] == self._device:
+    def _values_apart(self, durations: tuple[tuple[str, int], ...]) -> list[int]:
+        if [name for name, _ in durations] == self._apart:
             return [duration_ns for _, duration_ns in durations]
         by_name = dict(durations)
-        new = [name for name in by_name if name not in self._device]
+        new = [name for name in by_name if name not in self._apart]
         if new:
-            self._store.add_columns(columns_named(f"{DEVICE_STAGE_PREFIX}{name}_ns" for name in new))
-            self._device += new
-        return [by_name.get(name, MISSING) for name in self._device]
+            self._store.add_columns(columns_named(f"{name}_ns" for name in new))
+            self._apart += new
+        return [by_name.get(name, MISSING) for name in self._apart]
 
     def _fail(self, error: OutputError) -> None:
         if not self._tolerant:

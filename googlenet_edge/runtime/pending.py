@@ -38,11 +38,16 @@ class PendingBatch:
         """
         _, probabilities = self.ticket.result()
         ready_ns, device_stage_ns = self.ticket.ready_ns, self.ticket.device_stage_ns
-        inferred_ns = self.clock() if ready_ns is None else ready_ns
-        return [
-            self._prediction(row, trace.with_inferred(inferred_ns, device_stage_ns))
-            for trace, row in zip(self.traces, probabilities, strict=True)
-        ]
+        begun_ns = self.clock()
+        inferred_ns = begun_ns if ready_ns is None else ready_ns
+        predictions = []
+        for trace, row in zip(self.traces, probabilities, strict=True):
+            labels, class_ids, best = self._best(row, trace)
+            ended_ns = self.clock()
+            whole = trace.with_inferred(inferred_ns, device_stage_ns, postprocess_ns=ended_ns - begun_ns)
+            predictions.append(Prediction(labels, class_ids, best, whole))
+            begun_ns = ended_ns
+        return predictions
 
     def done(self) -> bool:
         """Say whether :meth:`result` would return, or raise, at once."""
@@ -52,7 +57,10 @@ class PendingBatch:
         """Take the frames back if computing has not begun, and say whether that was so; then they have no result."""
         return self.ticket.withdraw()
 
-    def _prediction(self, probabilities: npt.NDArray[np.float32], trace: FrameTrace) -> Prediction:
+    def _best(
+        self, probabilities: npt.NDArray[np.float32], trace: FrameTrace
+    ) -> tuple[tuple[str, ...], tuple[int, ...], tuple[float, ...]]:
+        """Return labels, class ids and probabilities of the best classes."""
         if not np.isfinite(probabilities).all():
             raise BackendError(
                 f"frame {trace.sequence}: got probabilities that are not finite, expected 0 to 1; "
@@ -61,12 +69,7 @@ class PendingBatch:
         labels = self.bundle.labels
         # Stable: of equal probabilities, the lower class id comes first, on every machine.
         best = np.argsort(-probabilities, kind="stable")[: self.top_k].tolist()
-        return Prediction(
-            labels=tuple(labels[class_id] for class_id in best),
-            class_ids=tuple(best),
-            probabilities=tuple(probabilities[best].tolist()),
-            trace=trace,
-        )
+        return tuple(labels[class_id] for class_id in best), tuple(best), tuple(probabilities[best].tolist())
 
 
 @dataclass(frozen=True)

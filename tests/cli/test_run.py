@@ -82,6 +82,7 @@ def test_a_video_ends_with_all_its_outputs(
         rows = list(csv.DictReader(file))
     medians = sorted(int(row["inferred_ns"]) - int(row["captured_ns"]) for row in rows)
     assert report["latency"]["stages"]["capture_to_result"]["p50_ms"] == pytest.approx(medians[17] / 1e6)
+    assert 0 < report["latency"]["stages"]["postprocess"]["p50_ms"] < report["latency"]["stages"]["emit"]["max_ms"]
 
     capture = cv2.VideoCapture(str(out / "a.mp4"))
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 40

@@ -169,6 +169,18 @@ def test_the_devices_own_stages_are_kept_beside_the_wall_time(make_trace: TraceM
     assert samples.rows[:, -2:].tolist() == [[10, 90], [MISSING, 110], [MISSING, MISSING]]
 
 
+def test_picking_the_labels_is_a_stage_where_it_was_timed(make_trace: TraceMaker) -> None:
+    recorder = LatencyRecorder(started_ns=START_NS, warmup_frames=0)
+    recorder.record(make_trace(0))
+    recorder.record(replace(make_trace(1, device=(("compute", 110),)), postprocess_ns=40))
+    recorder.record(replace(make_trace(2), postprocess_ns=60))
+    summary = recorder.summarize()
+    assert (summary.stage("postprocess").count, summary.stage("postprocess").mean_ns) == (2, 50.0)
+    samples = recorder.samples()
+    assert samples.columns[-2:] == ("postprocess_ns", "device compute_ns")
+    assert samples.rows[:, -2:].tolist() == [[MISSING, MISSING], [40, 110], [60, MISSING]]
+
+
 def test_samples_give_back_the_time_points_from_the_start_of_the_run(make_trace: TraceMaker) -> None:
     recorder = LatencyRecorder(started_ns=START_NS, warmup_frames=0)
     recorder.record(make_trace(0))

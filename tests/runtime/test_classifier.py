@@ -151,11 +151,12 @@ def test_the_trace_says_when(
         assert (trace.dequeued_ns, trace.preprocessed_ns, trace.inferred_ns, trace.emitted_ns) == (1, 2, 3, None)
         assert trace.device_stage_ns == (("compute", 812_000),)
         plain_trace = classifier.classify(plain(RED)).trace
-        assert (plain_trace.sequence, plain_trace.captured_ns, plain_trace.dequeued_ns) == (0, 4, 4)
+        assert (plain_trace.sequence, plain_trace.captured_ns, plain_trace.dequeued_ns) == (0, 5, 5)
         traces = [p.trace for p in classifier.classify_batch([frame] * 3)]
-    assert [t.dequeued_ns for t in traces] == [7, 7, 7]
-    assert [t.preprocessed_ns for t in traces] == [8, 9, 11]
-    assert [t.inferred_ns for t in traces] == [10, 10, 12]
+    assert [t.dequeued_ns for t in traces] == [9, 9, 9]
+    assert [t.preprocessed_ns for t in traces] == [10, 11, 15]
+    assert [t.inferred_ns for t in traces] == [12, 12, 16]
+    assert [t.postprocess_ns for t in traces] == [1, 1, 1], "each frame's labels by themselves"
 
 
 def test_crops_are_written_where_the_backend_wants_them(

@@ -22,7 +22,7 @@ from googlenet_edge.latency.report_file import Report, read_report, sample_files
 from googlenet_edge.latency.report_format import ReportDocument
 from googlenet_edge.latency.sample_format import MISSING
 from googlenet_edge.latency.scenario_format import CameraScenario, OfflineScenario, QueryScenario
-from googlenet_edge.latency.stages import DEVICE_STAGE_PREFIX, STAGES, WAIT
+from googlenet_edge.latency.stages import DEVICE_STAGE_PREFIX, POSTPROCESS, STAGES, WAIT
 from googlenet_edge.latency.summary import PERCENTILES
 
 if TYPE_CHECKING:
@@ -170,9 +170,9 @@ def _samples(figure: Figure, columns: Columns, rate: Figure, frames_each: int) -
         return np.concatenate([np.sort(spans)[[(len(spans) - 1) // 2]], spans])
     if figure.stage == WAIT:
         return None
-    if figure.stage.startswith(DEVICE_STAGE_PREFIX):
-        device = columns.get(f"{figure.stage}_ns")
-        return None if device is None or (device == MISSING).any() else device
+    if figure.stage == POSTPROCESS or figure.stage.startswith(DEVICE_STAGE_PREFIX):
+        apart = columns.get(f"{figure.stage}_ns")
+        return None if apart is None or (apart == MISSING).any() else apart
     for stage in STAGES:
         if stage.name == figure.stage:
             return columns[stage.end] - columns[stage.start]

@@ -1,7 +1,7 @@
 """Looks at the machine once a second while a run goes on: clocks, temperatures, throttling, power.
 
 It costs next to nothing: each look is timed on the thread's own CPU clock, and looks become rarer where they would take
-more than 0.03 % of a core.
+more than 0.02 % of a core.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ __all__ = ["MOST_OF_A_CORE", "MachineSampler", "SamplerConfig", "SamplerRecord",
 
 _logger = logging.getLogger(__name__)
 
-MOST_OF_A_CORE = 0.0003
-"""Looks become rarer where they would take a larger share of a core; at 30 frames/s this is 10 microseconds a frame."""
+MOST_OF_A_CORE = 0.0002
+"""Looks become rarer where they would take a larger share of a core; at 30 frames/s this is 7 microseconds a frame."""
 LONGEST_S = 30.0
 JOIN_S = 0.8
 """Longest wait for the thread in :meth:`MachineSampler.stop`: a look may hang in a driver, and a run shall end within a

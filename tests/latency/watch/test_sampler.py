@@ -132,9 +132,9 @@ def test_a_sensor_that_fails_ends_the_looking_and_not_the_run() -> None:
 
 
 def test_looks_that_are_dear_become_rare(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A look that takes 6 ms of a core may come every 20 s.
+    # A look that takes 4 ms of a core may come every 20 s.
     waits: list[float] = []
-    cpu_ns = iter(range(0, 10**12, 6_000_000))
+    cpu_ns = iter(range(0, 10**12, 4_000_000))
     sampler = MachineSampler(Instruments([], [], []), clock=Ticks())
 
     def wait(seconds: float | None = None) -> bool:
