@@ -9,8 +9,8 @@ other use, as a run does. Around it there is as much measuring as the side has:
 - samples: also the raw samples on disk (run --samples)
 
 Sides run in processes of their own that take turns. A cost is the difference of two sides within a round, in processor
-time; it is given as the median of the rounds and their range. A machine that is watched once a second (clocks, heat,
-throttling, power) costs the same whatever the frame rate: that is measured apart, and shared among --fps frames.
+time; it is given as the median of the rounds and their range. Watching the machine (clocks, heat, throttling,
+power) costs the same whatever the frame rate: it is measured apart, and shared among --fps frames.
 
     python tools/bench_measuring.py [--check]
 
@@ -154,7 +154,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=7, help="default: %(default)s")
     parser.add_argument("--frames", type=int, default=20_000, help="of a side in a round (default: %(default)s)")
     parser.add_argument("--fps", type=float, default=30.0, help="shares the watch's cost (default: %(default)g)")
-    parser.add_argument("--seconds", type=float, default=5.0, help="of the watch in a round (default: %(default)g)")
+    parser.add_argument("--seconds", type=float, default=15.0, help="of the watch in a round (default: %(default)g)")
     parser.add_argument("--side", choices=(*PARTS, WATCH), help=argparse.SUPPRESS)  # for the processes
     arguments = parser.parse_args(argv)
     if min(arguments.rounds, arguments.frames, arguments.fps, arguments.seconds) <= 0:

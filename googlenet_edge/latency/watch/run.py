@@ -91,7 +91,7 @@ class RunWatch:
                 self._instruments.close()
 
     def start(self) -> None:
-        """Begin to look every second. Raises :class:`InputError` outside the context, or a second time."""
+        """Begin to look every second or two. Raises :class:`InputError` outside the context, or a second time."""
         if self._instruments is None or self._sampler is not None:
             raise InputError("watch: got a start outside its context manager, or a second one; make a new one")
         self._sampler = MachineSampler(

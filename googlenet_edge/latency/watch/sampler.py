@@ -1,4 +1,4 @@
-"""Looks at the machine once a second while a run goes on: clocks, temperatures, throttling, power.
+"""Looks at the machine every second or two while a run goes on: clocks, temperatures, throttling, power.
 
 It costs next to nothing: each look is timed on the thread's own CPU clock, and looks become rarer where they would take
 more than 0.02 % of a core.
