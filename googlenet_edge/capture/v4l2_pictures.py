@@ -102,7 +102,8 @@ def decode_jpeg(data: bytes) -> ImageArray | None:
     without the marker at its end, as some cameras send them, is good if all else is there.
     """
     end = data.rfind(_END)
-    data = data[:end] if end >= 0 else data
+    # Bytes of 255 before a marker fill; one that a cut has left would make a marker of what is put behind it below.
+    data = (data[:end] if end >= 0 else data).rstrip(b"\xff")
     if not data.startswith(b"\xff\xd8") or not _restarts_in_order(data):
         return None
     image = _decode(data + _END)

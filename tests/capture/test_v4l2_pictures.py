@@ -34,6 +34,15 @@ def test_a_picture_that_is_cut_short_is_never_filled_up(parameters: list[int], s
     assert decode_jpeg(cut + bytes(100)) is None
 
 
+def test_a_picture_that_is_cut_between_a_byte_of_255_and_its_zero_is_not_filled_up() -> None:
+    data = encoded()
+    stuffed = [i + 1 for i in range(len(data) // 4, len(data) - 400) if data[i : i + 2] == b"\xff\x00"]
+    assert len(stuffed) > 10
+    for end in stuffed[:: len(stuffed) // 10]:
+        assert decode_jpeg(data[:end]) is None
+        assert decode_jpeg(data[:end] + b"\xff\xd9") is None
+
+
 @pytest.mark.parametrize("lost", [1, 8, 16, 40])
 def test_restart_intervals_that_are_missing_are_noticed(lost: int) -> None:
     data = encoded(parameters=RESTARTS)
