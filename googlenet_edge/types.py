@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
 from googlenet_edge.errors import InputError
 
@@ -175,9 +177,11 @@ class Outages:
     """Time without it, up to now: from each loss until its first frame after it."""
 
 
-@dataclass(frozen=True)
-class FrameTrace:
-    """When each step of one frame was done, in nanoseconds of the monotonic clock."""
+class FrameTrace(msgspec.Struct, frozen=True):
+    """When each step of one frame was done, in nanoseconds of the monotonic clock.
+
+    A struct of msgspec, because four of them are made for each frame: a frozen dataclass takes ten times as long.
+    """
 
     sequence: int
     captured_ns: int
@@ -197,24 +201,17 @@ class FrameTrace:
 
     def with_preprocessed(self, at_ns: int) -> FrameTrace:
         """Return it with when the crop was ready."""
-        return self._with({"preprocessed_ns": at_ns})
+        return replace(self, preprocessed_ns=at_ns)
 
     def with_inferred(
         self, at_ns: int, device_stage_ns: tuple[tuple[str, int], ...] = (), *, postprocess_ns: int | None = None
     ) -> FrameTrace:
         """Return it with when the probabilities were on the host, what the device measured itself, and labelling."""
-        return self._with({"inferred_ns": at_ns, "device_stage_ns": device_stage_ns, "postprocess_ns": postprocess_ns})
+        return replace(self, inferred_ns=at_ns, device_stage_ns=device_stage_ns, postprocess_ns=postprocess_ns)
 
     def with_emitted(self, at_ns: int) -> FrameTrace:
         """Return it with when all sinks had the result."""
-        return self._with({"emitted_ns": at_ns})
-
-    def _with(self, changes: dict[str, object]) -> FrameTrace:
-        # For each frame, several times: dataclasses.replace() takes seven times as long.
-        changed = object.__new__(FrameTrace)
-        changed.__dict__.update(self.__dict__)
-        changed.__dict__.update(changes)
-        return changed
+        return replace(self, emitted_ns=at_ns)
 
 
 @dataclass(frozen=True)

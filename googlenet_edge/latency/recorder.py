@@ -202,7 +202,7 @@ class LatencyRecorder:
         durations |= {stage.name: column[stage.end] - column[stage.start] for stage in STAGES}
         return durations | {name: column[f"{name}_ns"] for name in self._apart}
 
-    def _values_apart(self, durations: tuple[tuple[str, int], ...]) -> list[int]:
+    def _values_apart(self, durations: list[tuple[str, int]]) -> list[int]:
         if [name for name, _ in durations] == self._apart:
             return [duration_ns for _, duration_ns in durations]
         by_name = dict(durations)

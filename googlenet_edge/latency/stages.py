@@ -101,10 +101,10 @@ POSTPROCESS = "postprocess"
 POSTPROCESS_DEFINITION = "checking the probabilities and picking the labels, on the host; part of emit"
 
 
-def timed_apart(trace: FrameTrace) -> tuple[tuple[str, int], ...]:
+def timed_apart(trace: FrameTrace) -> list[tuple[str, int]]:
     """Return the stages of a frame, with nanoseconds, that are durations and do not lie between two time points."""
-    device = tuple((DEVICE_STAGE_PREFIX + name, duration_ns) for name, duration_ns in trace.device_stage_ns)
-    return device if trace.postprocess_ns is None else ((POSTPROCESS, trace.postprocess_ns), *device)
+    apart = [] if trace.postprocess_ns is None else [(POSTPROCESS, trace.postprocess_ns)]
+    return apart + [(DEVICE_STAGE_PREFIX + name, duration_ns) for name, duration_ns in trace.device_stage_ns]
 
 
 def capture_definition(*, live: bool, stamp_source: StampSource | None = "host") -> str:

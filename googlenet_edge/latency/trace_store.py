@@ -162,7 +162,7 @@ class TraceStore:
                 raise
             _log.warning("raw samples %r: not closed as they should be", str(self.path), exc_info=True)
 
-    def _values_apart(self, durations: tuple[tuple[str, int], ...]) -> list[int]:
+    def _values_apart(self, durations: list[tuple[str, int]]) -> list[int]:
         if [name for name, _ in durations] == self._apart:
             return [duration_ns for _, duration_ns in durations]
         by_name = dict(durations)

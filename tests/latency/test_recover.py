@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from googlenet_edge.errors import InputError, OutputError
 from googlenet_edge.latency.comparison.read import read_run
@@ -68,7 +69,7 @@ def test_the_report_is_the_one_that_the_run_would_have_written(tmp_path: Path, m
     numbers = [0, 1, 3, 4, 7, 8, 9]  # 2, 5 and 6 were dropped, 2 of them in the warm-up
     devices: list[tuple[tuple[str, int], ...]] = [(), (), (("h2d", 5),), (("h2d", 6), ("compute", 90)), (), (), ()]
     traces = [make_trace(i, inference_ms=2 + i, device=device) for i, device in zip(numbers, devices, strict=True)]
-    traces[3:6] = [replace(trace, postprocess_ns=7 + trace.sequence) for trace in traces[3:6]]
+    traces[3:6] = [structs.replace(trace, postprocess_ns=7 + trace.sequence) for trace in traces[3:6]]
     summary, recorder = kept(path, traces, about(None), warmup=3)
     assert summary.stage("postprocess").count == 3
     cut_off(path)

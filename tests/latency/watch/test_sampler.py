@@ -132,17 +132,23 @@ def test_a_sensor_that_fails_ends_the_looking_and_not_the_run() -> None:
 
 
 def test_looks_that_are_dear_become_rare(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A look that takes 4 ms of a core may come every 20 s.
+    # A look that takes 3 ms of a core, and 1 ms to fall asleep and wake up, may come every 20 s.
     waits: list[float] = []
-    cpu_ns = iter(range(0, 10**12, 4_000_000))
-    sampler = MachineSampler(Instruments([], [], []), clock=Ticks())
+    cpu_ns = 0
+
+    def spend(milliseconds: int) -> None:
+        nonlocal cpu_ns
+        cpu_ns += milliseconds * 1_000_000
 
     def wait(seconds: float | None = None) -> bool:
         waits.append(seconds or 0.0)
+        spend(1)
         return len(waits) > 2
 
-    monkeypatch.setattr("googlenet_edge.latency.watch.sampler.time.thread_time_ns", lambda: next(cpu_ns))
+    sampler = MachineSampler(Instruments([], [], []), clock=Ticks())
+    monkeypatch.setattr("googlenet_edge.latency.watch.sampler.time.thread_time_ns", lambda: cpu_ns)
     monkeypatch.setattr(sampler._stop, "wait", wait)
+    monkeypatch.setattr(sampler, "look", lambda: spend(3))
     sampler._run()
     assert waits == pytest.approx([1.0, 20.0, 20.0])
 
