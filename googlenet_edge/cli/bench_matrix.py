@@ -138,7 +138,7 @@ def _write(arguments: argparse.Namespace, document: dict[str, object]) -> None:
 def _print(shown: Sequence[str | Table]) -> None:
     from rich.console import Console
 
-    from googlenet_edge.cli.plain import printable
+    from googlenet_edge.plain import printable
 
     console = Console(highlight=False, soft_wrap=True)
     for part in shown:

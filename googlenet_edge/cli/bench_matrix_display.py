@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from googlenet_edge.cli.plain import printable
+from googlenet_edge.plain import printable
 
 if TYPE_CHECKING:
     from googlenet_edge.scenarios.matrix.rounds import Progress as MatrixProgress

@@ -207,7 +207,7 @@ def _shown(document: dict[str, object]) -> Shown:
 def _print(shown: Shown) -> None:
     from rich.console import Console
 
-    from googlenet_edge.cli.plain import printable
+    from googlenet_edge.plain import printable
 
     console = Console(highlight=False, soft_wrap=True)
     for part in shown:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from googlenet_edge.cli.arguments import FLAVOURS, check_outside, flavour_name, path_argument, whole_number
-from googlenet_edge.cli.plain import printable
 from googlenet_edge.errors import EngineError, UsageError
+from googlenet_edge.plain import printable
 
 if TYPE_CHECKING:
     from googlenet_edge.bundle import Bundle

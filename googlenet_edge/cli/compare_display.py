@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from googlenet_edge.cli.plain import escaped, printable
 from googlenet_edge.latency.comparison.document import METHODS
 from googlenet_edge.latency.subject import subject_of
+from googlenet_edge.plain import escaped, printable
 
 if TYPE_CHECKING:
     from rich.console import Console

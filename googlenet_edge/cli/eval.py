@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from googlenet_edge.cli.arguments import check_outside, path_argument
 from googlenet_edge.cli.backend_arguments import add_backend_arguments, open_from_arguments
-from googlenet_edge.cli.plain import escaped
 from googlenet_edge.errors import UsageError
+from googlenet_edge.plain import escaped
 
 if TYPE_CHECKING:
     import argparse

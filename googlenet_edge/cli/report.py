@@ -153,9 +153,9 @@ def _check_outputs(inputs: Sequence[Path | None], outputs: dict[str, Path | None
 def _print(report: Report) -> None:
     from rich.console import Console
 
-    from googlenet_edge.cli.plain import printable
     from googlenet_edge.latency.machine_lines import machine_lines
     from googlenet_edge.latency.scenario_table import scenario_shown
+    from googlenet_edge.plain import printable
 
     document, console = report.document, Console(highlight=False, soft_wrap=True)
     shown = _of_run(report) if document.scenario is None else scenario_shown(document)
@@ -171,9 +171,9 @@ def _print(report: Report) -> None:
 def _of_run(report: Report) -> Shown:
     from dataclasses import replace
 
-    from googlenet_edge.cli.plain import escaped
     from googlenet_edge.latency.report_file import latency_summary
-    from googlenet_edge.latency.table import latency_notes, latency_table
+    from googlenet_edge.latency.table import latency_notes, latency_table, stage_lines
+    from googlenet_edge.plain import escaped
 
     document, summary = report.document, latency_summary(report.document)
     ended = document.run.ended or "ended"
@@ -186,6 +186,7 @@ def _of_run(report: Report) -> Shown:
     shown += latency_notes(summary)
     if summary.exact and not report.exact:
         shown.append(f"percentiles from {document.latency.percentiles_from}")
+    shown += stage_lines(summary)
     if summary.stages and (captured := document.definitions.get("captured")):
         shown.append(f"captured = {captured}")
     return shown

@@ -20,7 +20,7 @@ from googlenet_edge.latency.cameras import (
     fairness_document,
 )
 from googlenet_edge.latency.report import RunFacts
-from googlenet_edge.latency.table import latency_notes, latency_table
+from googlenet_edge.latency.table import latency_notes, latency_table, stage_lines
 
 if TYPE_CHECKING:
     from googlenet_edge.capture.source import Source
@@ -143,6 +143,8 @@ def print_report(
             console.print(latency_table(report.latency))
         for note in latency_notes(report.latency):
             console.print(note, markup=False)
+        for line in stage_lines(report.latency):
+            console.print(line, markup=False)
         if report.latency.stages:
             for definition in dict.fromkeys(camera.captured for camera in cameras):
                 names = ", ".join(camera.name or "" for camera in cameras if camera.captured == definition)

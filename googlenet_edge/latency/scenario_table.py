@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from rich.markup import escape
 from rich.table import Table
 
 from googlenet_edge.errors import InputError
@@ -18,6 +17,7 @@ from googlenet_edge.latency.scenario_format import CameraScenario, OfflineScenar
 from googlenet_edge.latency.stages import DEVICE_STAGE_PREFIX
 from googlenet_edge.latency.subject import subject_of
 from googlenet_edge.latency.table import latency_table
+from googlenet_edge.plain import escaped
 
 __all__ = ["OFFICIAL_S", "Shown", "scenario_shown"]
 
@@ -148,7 +148,7 @@ def _table(document: ReportDocument) -> Shown:
     stages, subject = document.all_stages, subject_of(document)
     device = [name for name in stages if name.startswith(DEVICE_STAGE_PREFIX)]
     entries = {name: stages[name] for name in (*subject.own, *device) if name in stages}
-    rows = tuple(stage_statistics_of(escape(_plain(subject.name_of(name))), entry) for name, entry in entries.items())
+    rows = tuple(stage_statistics_of(escaped(subject.name_of(name)), entry) for name, entry in entries.items())
     own = "measured by the device's own clock, within inference"
     lines = [
         f"{subject.name_of(name)} = {own if name in device else document.definitions.get(name, '-')}"
@@ -175,10 +175,6 @@ def _warm_up(document: ReportDocument) -> list[str]:
         return []
     took = f"{warmup.frames} queries in {warmup.duration_ms / 1e3:.2f} s, the first in {_ms(warmup.first_frame_ms)} ms"
     return [f"warm-up, not measured: {took}; {scenario.warmup.note}"]
-
-
-def _plain(name: str) -> str:
-    return "".join(character if character.isprintable() else "\ufffd" for character in name)
 
 
 def _percentile(stage: StageEntry, percent: int) -> str:

@@ -12,11 +12,13 @@ from googlenet_edge.types import FrameTrace, StampSource
 
 __all__ = [
     "DEVICE_STAGE_DEFINITION",
+    "DEVICE_STAGE_IN_SHORT",
     "DEVICE_STAGE_PREFIX",
     "POSTPROCESS",
     "POSTPROCESS_DEFINITION",
     "STAGES",
     "WAIT",
+    "WAIT_IN_SHORT",
     "Stage",
     "TimePoint",
     "capture_definition",
@@ -36,6 +38,8 @@ class Stage:
     start: TimePoint
     end: TimePoint
     definition: str
+    in_short: str
+    """The definition in one line of a terminal."""
 
     def duration_ns(self, trace: FrameTrace) -> int:
         """Return this frame's duration. The frame must have been emitted if the stage ends there."""
@@ -51,8 +55,16 @@ STAGES = (
         "captured_ns",
         "dequeued_ns",
         "from capture until the loop took the frame up: its wait in the source, its age when work on it began",
+        "from capture until the loop took the frame up: its wait in the source",
     ),
-    Stage("preprocess", "preprocess", "dequeued_ns", "preprocessed_ns", "crop and resize to the network's input"),
+    Stage(
+        "preprocess",
+        "preprocess",
+        "dequeued_ns",
+        "preprocessed_ns",
+        "crop and resize to the network's input",
+        "crop and resize to the network's input",
+    ),
     Stage(
         "inference",
         "inference",
@@ -61,6 +73,7 @@ STAGES = (
         "from the input being ready until the probabilities are on the host: normalisation, network and softmax, with "
         "any copies to and from a device, synchronised; where the next frame is prepared while one is computed, also "
         "its wait for the device",
+        "normalisation, network, softmax; copies and the wait for the device",
     ),
     Stage(
         "emit",
@@ -69,6 +82,7 @@ STAGES = (
         "emitted_ns",
         "picking the labels (postprocess), then all sinks, one after the other: drawing, encoding, writing; where the "
         "next frame is computed meanwhile, also its wait for the sinks of the frame before it",
+        "picking the labels, all sinks, and the wait for the frame before",
     ),
     Stage(
         "capture_to_result",
@@ -76,12 +90,14 @@ STAGES = (
         "captured_ns",
         "inferred_ns",
         "queue + preprocess + inference; no sink",
+        "queue + preprocess + inference; no sink",
     ),
     Stage(
         "capture_to_emitted",
         "capture to emitted",
         "captured_ns",
         "emitted_ns",
+        "queue + preprocess + inference + emit",
         "queue + preprocess + inference + emit",
     ),
 )
@@ -92,13 +108,16 @@ WAIT = "wait"
 taken up before that, while the last one was still computed or emitted. The loop has nothing to do but get the next
 frame. Where the source decodes or renders while the loop waits, that time is in here."""
 
+WAIT_IN_SHORT = "the loop had no frame to work on; where a file is read meanwhile, that"
+
 DEVICE_STAGE_PREFIX = "device "
+DEVICE_STAGE_IN_SHORT = "by the device's own clock; part of inference"
 DEVICE_STAGE_DEFINITION = (
     "measured by the device's own clock, within the wall time of inference; without the wait for the device to be free"
 )
 
 POSTPROCESS = "postprocess"
-POSTPROCESS_DEFINITION = "checking the probabilities and picking the labels, on the host; part of emit"
+POSTPROCESS_DEFINITION = "checking the probabilities and picking the labels; part of emit"
 
 
 def timed_apart(trace: FrameTrace) -> list[tuple[str, int]]:

@@ -5,12 +5,21 @@ from __future__ import annotations
 from rich.table import Table
 
 from googlenet_edge.latency.histogram import RELATIVE_ERROR
-from googlenet_edge.latency.stages import STAGES
+from googlenet_edge.latency.stages import (
+    DEVICE_STAGE_IN_SHORT,
+    DEVICE_STAGE_PREFIX,
+    POSTPROCESS,
+    POSTPROCESS_DEFINITION,
+    STAGES,
+    WAIT,
+    WAIT_IN_SHORT,
+)
 from googlenet_edge.latency.summary import PERCENTILES, LatencySummary, StageStatistics, minimum_samples
 
-__all__ = ["latency_notes", "latency_table"]
+__all__ = ["latency_notes", "latency_table", "stage_lines"]
 
 _UNRELIABLE = "?"
+_TITLES = {stage.name: stage.title for stage in STAGES}
 
 
 def latency_table(summary: LatencySummary) -> Table:
@@ -26,13 +35,12 @@ def latency_table(summary: LatencySummary) -> Table:
     table.add_column("max", justify="right", no_wrap=True)
     table.add_column("max at", justify="right", no_wrap=True)
     table.add_column("mean", justify="right", no_wrap=True)
-    titles = {stage.name: stage.title for stage in STAGES}
     for stage in summary.stages:
         percentiles = {
             p.percent: _number(p.duration_ns) + ("" if p.reliable else _UNRELIABLE) for p in stage.percentiles
         }
         table.add_row(
-            titles.get(stage.name, stage.name),
+            _TITLES.get(stage.name, stage.name),
             *(percentiles.get(percent, "-") for percent in PERCENTILES),
             _number(stage.maximum.duration_ns),
             f"#{stage.maximum.sequence}, {stage.maximum.at_ns / 1e9:.1f} s",
@@ -68,6 +76,18 @@ def latency_notes(summary: LatencySummary) -> list[str]:
             "high; count, max and mean are exact"
         )
     return notes
+
+
+def stage_lines(summary: LatencySummary) -> list[str]:
+    """Return a line for each stage in the table: what it contains. Those that nobody defined have none."""
+    defined = {WAIT: WAIT_IN_SHORT, POSTPROCESS: POSTPROCESS_DEFINITION}
+    defined |= {stage.name: stage.in_short for stage in STAGES}
+    lines = []
+    for stage in summary.stages:
+        device = DEVICE_STAGE_IN_SHORT if stage.name.startswith(DEVICE_STAGE_PREFIX) else None
+        if contains := defined.get(stage.name, device):
+            lines.append(f"{_TITLES.get(stage.name, stage.name)} = {contains}")
+    return lines
 
 
 def _is_unreliable(stage: StageStatistics, percent: int) -> bool:

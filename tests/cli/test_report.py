@@ -39,6 +39,7 @@ def test_without_an_output_the_table_is_printed(report: Path, capsys: pytest.Cap
     assert "100 frames measured" in shown
     line = next(line for line in shown.splitlines() if line.startswith("inference"))
     assert line.split() == ["inference", "4.50", "4.90", "4.90?", "4.90?", "70.00", "#50,", "0.6", "s", "5.11"]
+    assert "queue = from capture until the loop took the frame up" in shown
     assert "captured = when the host received the frame" in shown
 
 

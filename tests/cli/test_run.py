@@ -97,6 +97,7 @@ def test_results_on_standard_output_are_alone_there(
     assert [json.loads(line)["label"] for line in captured.out.splitlines()] == ["red"] * 15
     assert captured.err.startswith("ONNX Runtime ")
     assert "latency in ms" in captured.err
+    assert "\npostprocess = checking the probabilities" in captured.err
     assert "frame limit after 15 frames" in captured.err
 
 

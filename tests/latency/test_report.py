@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from rich.console import Console
 
 from googlenet_edge.errors import OutputError
@@ -15,7 +16,7 @@ from googlenet_edge.latency.machine import machine_info
 from googlenet_edge.latency.recorder import LatencyRecorder
 from googlenet_edge.latency.report import RunFacts, report_document, samples_path, write_report, write_samples
 from googlenet_edge.latency.stages import STAGES, capture_definition
-from googlenet_edge.latency.table import latency_notes, latency_table
+from googlenet_edge.latency.table import latency_notes, latency_table, stage_lines
 from googlenet_edge.types import FrameTrace, StampSource
 
 MS = 1_000_000
@@ -160,3 +161,15 @@ def test_the_first_frame_is_told_without_warmup_too(make_trace: TraceMaker) -> N
 )
 def test_the_definition_of_captured_fits_the_source(live: bool, stamp_source: StampSource, word: str) -> None:
     assert word in capture_definition(live=live, stamp_source=stamp_source)
+
+
+def test_each_row_of_the_table_is_explained_in_one_line_of_a_terminal(make_trace: TraceMaker) -> None:
+    recorder = LatencyRecorder(started_ns=START_NS, warmup_frames=0)
+    for i in range(3):
+        recorder.record(structs.replace(make_trace(i, device=(("h2d", 1), ("compute", 2))), postprocess_ns=3))
+    summary = recorder.summarize()
+    lines = stage_lines(summary)
+    titles = {stage.name: stage.title for stage in STAGES}
+    assert [line.split(" = ")[0] for line in lines] == [titles.get(one.name, one.name) for one in summary.stages]
+    assert lines[-1] == "device compute = by the device's own clock; part of inference"
+    assert max(len(line) for line in lines) <= 80

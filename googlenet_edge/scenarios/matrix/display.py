@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 
 from googlenet_edge.latency.summary import minimum_samples
+from googlenet_edge.plain import escaped
 from googlenet_edge.scenarios.matrix.accuracy import CellAccuracy
 from googlenet_edge.scenarios.matrix.cell import Cell, Figure
 from googlenet_edge.scenarios.matrix.document import definitions
@@ -67,7 +68,7 @@ def _settings(matrix: Matrix) -> Table:
         rate, fast = cell.frames_per_second(), cell.frames_per_second(overlapped=True)
         joules = matrix.machines[index].joules_per_frame
         table.add_row(
-            _escaped(setting.title),
+            escaped(setting.title),
             *([setting.backend] if matrix.several_backends else []),
             str(setting.batch),
             *([_number(cell.latency_ms(_MEDIAN))] if percent != _MEDIAN else []),
@@ -123,7 +124,7 @@ def _accuracies(matrix: Matrix) -> list[str | Table]:
     for cell, accuracy in known.values():
         drop = accuracy.drop
         table.add_row(
-            _escaped(_bundle_name(matrix, cell)),
+            escaped(_bundle_name(matrix, cell)),
             f"{accuracy.top1.value:.2f}",
             _interval(accuracy.top1),
             "-" if accuracy.top5_percent is None else f"{accuracy.top5_percent:.2f}",
@@ -186,9 +187,3 @@ def _interval(figure: Figure) -> str:
 
 def _digits(value: float) -> str:
     return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 1000 else f"{value:.0f}"
-
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape("".join(character if character.isprintable() else "\ufffd" for character in text))
