@@ -1,8 +1,8 @@
-"""Names of files and labels as a terminal may show them: they come from anywhere."""
+"""What a terminal shows: names of files and labels, which come from anywhere, and counts."""
 
 from __future__ import annotations
 
-__all__ = ["escaped", "printable"]
+__all__ = ["counted", "escaped", "printable"]
 
 
 def printable(text: str) -> str:
@@ -15,3 +15,8 @@ def escaped(text: str) -> str:
     from rich.markup import escape
 
     return escape(printable(text))
+
+
+def counted(number: int, noun: str, several: str | None = None) -> str:
+    """Return "1 frame", "2 frames"; ``several`` for a noun that takes more than an s."""
+    return f"{number} {noun if number == 1 else several or f'{noun}s'}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from googlenet_edge.bundle import Accuracy, Artefact, BundleFacts, GoldenFrames, Lineage, Step
 from googlenet_edge.bundle.writer import write_bundle
@@ -38,6 +39,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Hide GPUs: the tests see the same machine everywhere. ``make test-gpu`` (``-m gpu``) leaves them in sight."""
     if config.option.markexpr != "gpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    # How long an example takes depends on what else the machine does, and says nothing about what it tests.
+    settings.register_profile("no deadline", deadline=None)
+    settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="session")

@@ -58,7 +58,7 @@ def add_backend_arguments(parser: argparse.ArgumentParser, *, several: bool = Fa
         type=whole_number(1, _LARGEST_BATCH),
         metavar="N",
         help="TensorRT: use an engine that takes N frames at once (default: the smallest that there is); run: "
-        "compute at most N frames together, each of another source",
+        "compute at most N frames together, each of another source; bench --scenario offline: batch sizes up to N",
     )
     group.add_argument("--no-cuda-graph", action="store_true", help="TensorRT: launch each kernel by itself")
     group.add_argument(

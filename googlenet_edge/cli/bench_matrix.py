@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
@@ -18,9 +17,6 @@ from googlenet_edge.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
-
-    from rich.table import Table
 
     from googlenet_edge.scenarios.matrix.bench import MatrixRequest
     from googlenet_edge.scenarios.matrix.result import Matrix
@@ -55,6 +51,7 @@ def run_bench_matrix(arguments: argparse.Namespace) -> int:
         from googlenet_edge.cli.bench_matrix_display import MatrixDisplay
         from googlenet_edge.cli.bench_rig import frames_from_arguments
         from googlenet_edge.cli.machine_watch import end_watch, new_watch
+        from googlenet_edge.cli.output import print_shown, write_json
         from googlenet_edge.latency.machine_format import EnergyEntry
         from googlenet_edge.latency.machine_lines import machine_lines
         from googlenet_edge.scenarios.matrix.bench import Told, bench_matrix
@@ -77,10 +74,10 @@ def run_bench_matrix(arguments: argparse.Namespace) -> int:
         watched = watch.document(None, 0)  # the energy of the whole run; that of each setting is among its figures
         try:
             if arguments.json is not None:
-                _write(arguments, matrix_document(matrix, watch.machine.to_dict(), watched))
+                write_json(arguments.json, matrix_document(matrix, watch.machine.to_dict(), watched))
         finally:  # what was measured is shown, also where it could not be written
             power = machine_lines({}, None, None, msgspec.convert(watched["energy"], EnergyEntry))
-            _print([f"frames: {frames.description}", *matrix_shown(matrix), *end_watch(watch).lines, *power])
+            print_shown([f"frames: {frames.description}", *matrix_shown(matrix), *end_watch(watch).lines, *power])
         return _code(matrix)
 
 
@@ -125,27 +122,6 @@ def _announcement(request: MatrixRequest) -> str:
         f"{config.min_duration_ns / 1e9:g} s, about {duration(least_seconds(count, config))} or longer"
         f"{'; ' if more else ''}{'; '.join(more)}"
     )
-
-
-def _write(arguments: argparse.Namespace, document: dict[str, object]) -> None:
-    from googlenet_edge.atomic import atomic_file
-
-    text = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1)
-    with atomic_file(arguments.json, what="JSON file") as file:
-        file.write(f"{text}\n".encode("utf-8", "backslashreplace"))
-
-
-def _print(shown: Sequence[str | Table]) -> None:
-    from rich.console import Console
-
-    from googlenet_edge.plain import printable
-
-    console = Console(highlight=False, soft_wrap=True)
-    for part in shown:
-        if isinstance(part, str):
-            console.print(printable(part), markup=False)
-        else:  # on a narrow terminal its lines wrap; cut figures would be wrong ones
-            console.print(part, crop=False, width=max(console.width, console.measure(part).maximum))
 
 
 def _code(matrix: Matrix) -> int:

@@ -41,7 +41,7 @@ _ONLY: Final = (
     "min_accuracy",
     "max_accuracy_drop",
 )
-"""What a matrix alone has; each is None where it was not given."""
+"""What a matrix alone has, but that several bundles with ``--layers`` have rounds too; None where it was not given."""
 _NOT: Final[Mapping[str, str]] = {
     "fps": "--target-fps, or --scenario camera",
     "report": "--json",
@@ -77,7 +77,8 @@ def add_matrix_arguments(parser: argparse.ArgumentParser) -> None:
         "--rounds",
         type=whole_number(2, 100),
         metavar="N",
-        help="measure each setting so often, forth and back; a steady drift cancels with an even number (default: 4)",
+        help="measure each setting so often, forth and back; a steady drift cancels with an even number (default: 4); "
+        "--layers: each of several bundles (default: 5)",
     )
     group.add_argument(
         "--dataset",
@@ -121,7 +122,8 @@ def add_matrix_arguments(parser: argparse.ArgumentParser) -> None:
 def is_matrix(arguments: argparse.Namespace) -> bool:
     """Whether the arguments ask for a matrix. Raises :class:`UsageError` where they ask for something else too."""
     other = "--scenario" if arguments.scenario is not None else "--layers" if arguments.layers else None
-    given = [name for name in _ONLY if getattr(arguments, name) is not None]
+    shared = ("rounds",) if arguments.layers else ()
+    given = [name for name in _ONLY if getattr(arguments, name) is not None and name not in shared]
     if other is not None:
         if given:
             raise UsageError(f"{_option(given[0])}: got it with {other}, expected it for a matrix alone, without that")

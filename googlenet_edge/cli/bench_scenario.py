@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from googlenet_edge.cli.arguments import check_outside
 from googlenet_edge.cli.bench_rig import frames_from_arguments, work_from_arguments
 from googlenet_edge.cli.machine_watch import end_watch, new_watch
+from googlenet_edge.cli.output import print_shown
 from googlenet_edge.cli.run_signals import StopSignals
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def run_scenario(arguments: argparse.Namespace) -> int:
                 _write(arguments, measured)
                 raw.discard()
             finally:  # what was measured is shown, also where it could not be written
-                _print([opened.line, f"frames: {frames.description}", *_shown(measured.document), *watched.lines])
+                print_shown([opened.line, f"frames: {frames.description}", *_shown(measured.document), *watched.lines])
         return 0 if measured.complete else 1
 
 
@@ -202,19 +203,6 @@ def _shown(document: dict[str, object]) -> Shown:
     from googlenet_edge.latency.scenario_table import scenario_shown
 
     return scenario_shown(msgspec.convert(document, ReportDocument))
-
-
-def _print(shown: Shown) -> None:
-    from rich.console import Console
-
-    from googlenet_edge.plain import printable
-
-    console = Console(highlight=False, soft_wrap=True)
-    for part in shown:
-        if isinstance(part, str):
-            console.print(printable(part), markup=False)
-        else:
-            console.print(part)
 
 
 def _say_phase(text: str) -> None:

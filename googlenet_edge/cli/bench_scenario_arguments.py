@@ -130,7 +130,8 @@ def check_scenario_arguments(arguments: argparse.Namespace, layers_only: Mapping
     for name, scenarios in _ONLY_FOR.items():
         if getattr(arguments, name) is not None and scenario not in scenarios:
             expected = f"with --scenario {' or '.join(scenarios)}" if scenarios != SCENARIOS else "with --scenario"
-            raise UsageError(f"{_option(name)}: got it {_with(scenario)}, expected it {expected} alone")
+            option = _option(name if getattr(arguments, name) is not False else f"no_{name}")
+            raise UsageError(f"{option}: got it {_with(scenario)}, expected it {expected} alone")
     if scenario is None:
         return
     for name, value in layers_only.items():

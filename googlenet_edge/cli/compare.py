@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from typing import TYPE_CHECKING
 
@@ -80,8 +79,9 @@ def run(arguments: argparse.Namespace) -> int:
     limit = _limit(arguments)
     from rich.console import Console
 
-    from googlenet_edge.atomic import atomic_file, check_writable
+    from googlenet_edge.atomic import check_writable
     from googlenet_edge.cli.compare_display import print_comparison, print_judgement
+    from googlenet_edge.cli.output import write_json
     from googlenet_edge.latency.comparison.compare import CompareConfig, compare_each
     from googlenet_edge.latency.comparison.document import comparison_document
     from googlenet_edge.latency.comparison.judge import offences
@@ -101,12 +101,14 @@ def run(arguments: argparse.Namespace) -> int:
     console = Console(highlight=False)
     for comparison in comparisons:
         print_comparison(comparison, console)
-    found = () if limit is None else offences(comparisons, limit)
+    try:
+        found = () if limit is None else offences(comparisons, limit)
+    except InputError:
+        if arguments.json is not None:  # the figures are there, and no judgement
+            write_json(arguments.json, comparison_document(comparisons))
+        raise
     if arguments.json is not None:
-        document = comparison_document(comparisons, limit, found)
-        text = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1)
-        with atomic_file(arguments.json, what="JSON file") as file:
-            file.write(f"{text}\n".encode("utf-8", "backslashreplace"))
+        write_json(arguments.json, comparison_document(comparisons, limit, found))
     if limit is not None:
         print_judgement(comparisons, found, limit, console)
     return SLOWER if found else 0

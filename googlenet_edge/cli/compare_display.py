@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from googlenet_edge.cli.output import print_shown
 from googlenet_edge.latency.comparison.document import METHODS
 from googlenet_edge.latency.subject import subject_of
 from googlenet_edge.plain import escaped, printable
@@ -30,7 +31,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     _line(console, f"new:      {', '.join(str(run.path) for run in comparison.new)}")
     for condition in comparison.expected:
         _line(console, f"compared: {_differs(condition)}")
-    console.print(_table(comparison))
+    print_shown([_table(comparison)])
     _line(console, f"ratio = new / baseline; latencies in ms; intervals from {METHODS[comparison.method]}")
     if _judged(comparison):
         _line(

@@ -115,14 +115,22 @@ def _look_beside(path: Path) -> None:
     left = [each for each in _samples_of(path) if each.suffix == ".raw"]
     if not left:
         return
-    latest = max(left, key=lambda each: each.stat().st_mtime)
+    latest = max(left, key=_modified)
     if not path.exists():
         raise InputError(
             f"{path}: there is none, as its run did not end in good order or still goes on; "
             f"`googlenet-edge report {latest}` shows what it measured"
         )
-    if latest.stat().st_mtime > path.stat().st_mtime:
+    if _modified(latest) > _modified(path):
         print(f"a later run has no report: `googlenet-edge report {latest}` shows what it measured", file=sys.stderr)
+
+
+def _modified(path: Path) -> float:
+    """Return when a file was changed, in seconds; 0 where it is gone: a run that ends takes its raw samples away."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _print_schema(report: Path | None, outputs: dict[str, Path | None]) -> int:
@@ -151,35 +159,31 @@ def _check_outputs(inputs: Sequence[Path | None], outputs: dict[str, Path | None
 
 
 def _print(report: Report) -> None:
-    from rich.console import Console
-
+    from googlenet_edge.cli.output import print_shown
     from googlenet_edge.latency.machine_lines import machine_lines
     from googlenet_edge.latency.scenario_table import scenario_shown
-    from googlenet_edge.plain import printable
 
-    document, console = report.document, Console(highlight=False, soft_wrap=True)
+    document = report.document
     shown = _of_run(report) if document.scenario is None else scenario_shown(document)
     if document.scenario is not None:
         shown.insert(0, f"frames: {document.source.description}")
-    for part in [*shown, *machine_lines(document.machine, document.state, document.watch, document.energy)]:
-        if isinstance(part, str):
-            console.print(printable(part), markup=False)
-        else:
-            console.print(part)
+    print_shown([*shown, *machine_lines(document.machine, document.state, document.watch, document.energy)])
 
 
 def _of_run(report: Report) -> Shown:
     from dataclasses import replace
 
+    from googlenet_edge.cli.report_cameras import cameras_shown
     from googlenet_edge.latency.report_file import latency_summary
     from googlenet_edge.latency.table import latency_notes, latency_table, stage_lines
-    from googlenet_edge.plain import escaped
+    from googlenet_edge.plain import counted, escaped
 
     document, summary = report.document, latency_summary(report.document)
     ended = document.run.ended or "ended"
-    shown: Shown = [f"{document.source.description}: {ended} after {document.run.frames or 0} frames"]
+    shown: Shown = [f"{document.source.description}: {ended} after {counted(document.run.frames or 0, 'frame')}"]
     if document.run.error:
         shown.append(f"error: {document.run.error}")
+    shown += cameras_shown(document)
     if summary.stages:
         stages = tuple(replace(stage, name=escaped(stage.name)) for stage in summary.stages)
         shown.append(latency_table(replace(summary, stages=stages)))

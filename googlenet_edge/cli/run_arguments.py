@@ -167,7 +167,11 @@ def _add_events(parser: argparse.ArgumentParser) -> None:
         ("leave", 0.4, "probability below which it leaves"),
     ):
         events.add_argument(
-            f"--{name}", type=run_types.probability, default=default, metavar="P", help=f"{text} (default: %(default)s)"
+            f"--{name}",
+            type=run_types.probability,
+            dest=f"{name}_probability",
+            metavar="P",
+            help=f"{text} (default: {default})",
         )
     for name, smallest, milliseconds, text in (
         ("appear-ms", 0, 200, "a label appears after this time at --appear or more"),
@@ -175,11 +179,7 @@ def _add_events(parser: argparse.ArgumentParser) -> None:
         ("gap-ms", 1, 2000, "all labels leave where no frame came for longer than this"),
     ):
         events.add_argument(
-            f"--{name}",
-            type=whole_number(smallest),
-            default=milliseconds,
-            metavar="MS",
-            help=f"{text} (default: %(default)s)",
+            f"--{name}", type=whole_number(smallest), metavar="MS", help=f"{text} (default: {milliseconds})"
         )
 
 

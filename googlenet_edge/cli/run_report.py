@@ -21,6 +21,7 @@ from googlenet_edge.latency.cameras import (
 )
 from googlenet_edge.latency.report import RunFacts
 from googlenet_edge.latency.table import latency_notes, latency_table, stage_lines
+from googlenet_edge.plain import counted
 
 if TYPE_CHECKING:
     from googlenet_edge.capture.source import Source
@@ -131,7 +132,7 @@ def print_report(
     console = Console(file=stream, highlight=False, soft_wrap=True, width=_WIDTH)
     try:
         what = _described(cameras) if len(cameras) == 1 else f"{len(cameras)} sources"
-        console.print(f"\n{what}: {report.ended} after {report.frames} frames", markup=False)
+        console.print(f"\n{what}: {report.ended} after {counted(report.frames, 'frame')}", markup=False)
         accuracy = _accuracy_line(report.accuracy)
         if accuracy:
             console.print(accuracy, markup=False)

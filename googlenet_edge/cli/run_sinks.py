@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from googlenet_edge.atomic import check_writable
 from googlenet_edge.capture.kinds import IMAGE_SUFFIXES
@@ -68,6 +68,10 @@ def _check_combinations(arguments: argparse.Namespace) -> None:
         raise UsageError("--samples: got no --report FILE, expected one; the samples are written beside it")
     if arguments.append and arguments.jsonl is None and arguments.events is None:
         raise UsageError("--append: got neither --jsonl nor --events, expected a file to add to")
+    given = list(_event_options(arguments))
+    if given and arguments.events is None:
+        option = given[0].removesuffix("_probability").replace("_", "-")
+        raise UsageError(f"--{option}: got no --events FILE, expected one, in which labels appear and leave")
     if arguments.events is not None:
         _event_config(arguments)
         if arguments.events == arguments.jsonl == _STANDARD_OUTPUT:
@@ -110,18 +114,17 @@ def _check_writable(option: str, path: Path, *, tolerant: bool) -> None:
         _log.warning("%s; the run begins nevertheless", error)  # a disk that is full now may have room later
 
 
+def _event_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    names = ("appear_probability", "leave_probability", "appear_ms", "leave_ms", "gap_ms")
+    return {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+
+
 def _event_config(arguments: argparse.Namespace) -> EventConfig:
     """Return when labels appear and leave. Raises :class:`UsageError` where the options do not fit together."""
     from googlenet_edge.sinks.label_events import EventConfig
 
     try:
-        config = EventConfig(
-            appear_probability=arguments.appear,
-            leave_probability=arguments.leave,
-            appear_ms=arguments.appear_ms,
-            leave_ms=arguments.leave_ms,
-            gap_ms=arguments.gap_ms,
-        )
+        config = EventConfig(**_event_options(arguments))
         config.check_top_k(arguments.top_k)
     except InputError as error:
         raise UsageError(f"--events: {error}") from error

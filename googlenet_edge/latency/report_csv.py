@@ -22,7 +22,7 @@ _Line: TypeAlias = "tuple[str, str, str, str, str, str, int]"
 
 
 def report_csv(document: ReportDocument) -> str:
-    """Return the text: a heading, the stages of the whole run, those of each camera of several, and the rates.
+    """Return the text: a heading, the stages of the whole run, those of each camera of several, counts and rates.
 
     Statistics of a stage are p50, p90, p95, p99, max and mean, in milliseconds as ``report.json`` has them. A scenario
     adds its own figures, each under the name that it has in ``report.json``.
@@ -34,6 +34,10 @@ def report_csv(document: ReportDocument) -> str:
     if len(document.cameras) > 1:
         for camera in document.cameras:
             lines.writerows(_stages(camera.name or "", camera.stages))
+            lines.writerows(_counts(camera.name or "", camera.measured, camera.dropped, camera.frames))
+    if document.scenario is None:
+        frames = document.frames
+        lines.writerows(_counts("", frames.measured, frames.dropped, frames.measured + frames.warmup))
     lines.writerows(_scenario(document))
     return text.getvalue()
 
@@ -53,6 +57,12 @@ def _stages(camera: str, stages: Mapping[str, StageEntry]) -> Iterator[_Line]:
                 yield camera, name, f"p{percent}", repr(value), "ms", _yes(stage.reliable(percent)), stage.count
         yield camera, name, "max", repr(stage.max_ms), "ms", "", stage.count
         yield camera, name, "mean", repr(stage.mean_ms), "ms", "", stage.count
+
+
+def _counts(camera: str, measured: int, dropped: int, results: int) -> Iterator[_Line]:
+    """Return how many frames were measured and dropped, of all that came in the run, its warm-up included."""
+    for statistic, value in (("measured", measured), ("dropped", dropped)):
+        yield camera, "", statistic, repr(value), "frames", "", results + dropped
 
 
 def _scenario(document: ReportDocument) -> Iterator[_Line]:

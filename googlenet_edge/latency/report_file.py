@@ -123,7 +123,8 @@ def with_layers(report: Report, path: Path) -> Report:
         layers = msgspec.convert(raw, LayersEntry)
     except msgspec.ValidationError as error:
         raise InputError(
-            f"{path}: got no layer times ({error}), expected what `googlenet-edge bench --layers --json` writes"
+            f"{path}: got no layer times ({error}), expected what `googlenet-edge bench --layers --json` writes of "
+            "one bundle"
         ) from error
     if graphs[0] != graphs[1]:
         raise InputError(

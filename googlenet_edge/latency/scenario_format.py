@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -10,6 +10,7 @@ from msgspec import Meta
 from googlenet_edge.latency.duration_format import Count, Milliseconds, Rate, Share, Signed, StageEntry
 
 __all__ = [
+    "CONFIRMED",
     "AnyScenario",
     "BatchSizeEntry",
     "CameraScenario",
@@ -25,6 +26,9 @@ __all__ = [
     "SustainedEntry",
     "TrialEntry",
 ]
+
+CONFIRMED: Final = "confirmed"
+"""How a search for the highest rate ends that found it to its resolution."""
 
 Seconds = Annotated[float, Meta(ge=0)]
 Batch = Annotated[int, Meta(ge=1)]
@@ -193,6 +197,11 @@ class SustainedEntry(msgspec.Struct, frozen=True, kw_only=True):
         """The longer run that the answer rests on; None where there is no such rate."""
         shown = [trial for trial in self.trials if trial.confirming and trial.sustained and trial.fps == self.fps]
         return shown[-1] if shown else None
+
+    @property
+    def found(self) -> str:
+        """How good the answer is: to which resolution, unless the search was cut short."""
+        return f"to {100 * self.resolution:g} %; {self.ended}" if self.ended == CONFIRMED else self.ended
 
 
 class CameraScenario(Scenario, frozen=True, kw_only=True, tag_field="name", tag="camera"):

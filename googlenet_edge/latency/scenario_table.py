@@ -17,7 +17,7 @@ from googlenet_edge.latency.scenario_format import CameraScenario, OfflineScenar
 from googlenet_edge.latency.stages import DEVICE_STAGE_PREFIX
 from googlenet_edge.latency.subject import subject_of
 from googlenet_edge.latency.table import latency_table
-from googlenet_edge.plain import escaped
+from googlenet_edge.plain import counted, escaped
 
 __all__ = ["OFFICIAL_S", "Shown", "scenario_shown"]
 
@@ -34,13 +34,13 @@ def scenario_shown(document: ReportDocument) -> Shown:
     scenario = document.scenario
     if scenario is None:
         raise InputError("report: got one of `run`, expected one of `bench --scenario`")
+    if isinstance(scenario, OfflineScenario):
+        return _offline(scenario, document)
     if not document.frames.measured or LATENCY not in document.latency.stages:
         return [f"{scenario.title}: {document.run.ended} before anything was measured", *_warm_up(document)]
     if isinstance(scenario, QueryScenario):
         return _queries(scenario, document)
-    if isinstance(scenario, CameraScenario):
-        return _camera(scenario, document)
-    return _offline(scenario, document)
+    return _camera(scenario, document)
 
 
 def _queries(scenario: QueryScenario, document: ReportDocument) -> Shown:
@@ -54,11 +54,12 @@ def _queries(scenario: QueryScenario, document: ReportDocument) -> Shown:
             "(early stopping, as MLPerf reports it)"
         )
     else:
-        lines.append(f"no estimate with {sure}: {estimate.queries} queries, and it takes {estimate.min_queries}")
+        made = counted(estimate.queries, "query", "queries")
+        lines.append(f"no estimate with {sure}: {made}, and it takes {estimate.min_queries}")
     fps, several = scenario.frames_per_second, scenario.samples_per_query
     rate = "" if fps is None else f", {fps:.1f} frames/s"
-    frames = f" of {several} frames" if several > 1 else ""
-    lines.append(f"{scenario.queries} queries{frames} in {scenario.duration_s:.1f} s{rate}; {document.run.ended}")
+    asked, frames = counted(scenario.queries, "query", "queries"), f" of {several} frames" if several > 1 else ""
+    lines.append(f"{asked}{frames} in {scenario.duration_s:.1f} s{rate}; {document.run.ended}")
     if scenario.duration_s < OFFICIAL_S:
         lines.append(f"no MLPerf result: official runs take {OFFICIAL_S} s or more (--min-duration {OFFICIAL_S})")
     lines += [*_table(document), *_warm_up(document)]
@@ -83,8 +84,8 @@ def _loadgen(scenario: QueryScenario) -> str:
 def _camera(scenario: CameraScenario, document: ReportDocument) -> Shown:
     age, offered = document.latency.stages[LATENCY], scenario.offered
     lines: Shown = [
-        f"camera at {scenario.fps:g} frames/s for {scenario.duration_s:.1f} s: {offered} frames came, "
-        f"{scenario.results} results, {_share(scenario.dropped, offered)} dropped"
+        f"camera at {scenario.fps:g} frames/s for {scenario.duration_s:.1f} s: {counted(offered, 'frame')} came, "
+        f"{counted(scenario.results, 'result')}, {_share(scenario.dropped, offered)} dropped"
         + (f" (at most {scenario.most_dropped_in_a_row} in a row)" if scenario.dropped else ""),
         f"p99 of the age at result: {_percentile(age, 99)} ms",
         f"deadline {scenario.deadline_ms:.4g} ms: {_share(scenario.missed, offered)} missed"
@@ -100,7 +101,7 @@ def _rate(sustained: SustainedEntry) -> list[str]:
     rule, shown = f"sustained = {sustained.rule}", sustained.confirmed
     if shown is None:
         return [f"highest sustained rate: none ({sustained.ended})", rule]
-    how = f"to {100 * sustained.resolution:g} %; {sustained.ended}; {len(sustained.trials)} trials"
+    how = f"{sustained.found}; {len(sustained.trials)} trials"
     few = "" if shown.offered >= minimum_samples(sustained.percent) else " (? too few frames to rely on)"
     held = f"{shown.offered} frames, none dropped, p{sustained.percent} {_ms(shown.latency_ms)} ms{few}"
     return [
@@ -113,7 +114,7 @@ def _offline(scenario: OfflineScenario, document: ReportDocument) -> Shown:
     best = scenario.best
     near = next((one for one in scenario.sizes if one.batch == scenario.smallest_near_best), None)
     if best is None:
-        return [f"offline: {document.run.ended} before anything was measured"]
+        return [f"offline: {document.run.ended} before a batch size was measured to its end"]
     share = 0.0 if near is None else 100 * near.frames_per_second / best.frames_per_second
     also = "" if near is None or near is best else f"; {near.batch} at a time has {share:.0f} % of that"
     table = Table(title="batch sizes; times of a batch in ms", title_justify="left", box=None, padding=(0, 2, 0, 0))

@@ -108,7 +108,7 @@ WAIT = "wait"
 taken up before that, while the last one was still computed or emitted. The loop has nothing to do but get the next
 frame. Where the source decodes or renders while the loop waits, that time is in here."""
 
-WAIT_IN_SHORT = "the loop had no frame to work on; where a file is read meanwhile, that"
+WAIT_IN_SHORT = "the loop waited for the source; of a file, for reading and decoding it"
 
 DEVICE_STAGE_PREFIX = "device "
 DEVICE_STAGE_IN_SHORT = "by the device's own clock; part of inference"

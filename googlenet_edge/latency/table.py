@@ -15,6 +15,7 @@ from googlenet_edge.latency.stages import (
     WAIT_IN_SHORT,
 )
 from googlenet_edge.latency.summary import PERCENTILES, LatencySummary, StageStatistics, minimum_samples
+from googlenet_edge.plain import counted
 
 __all__ = ["latency_notes", "latency_table", "stage_lines"]
 
@@ -53,11 +54,13 @@ def latency_notes(summary: LatencySummary) -> list[str]:
     """Return the sentences that belong under the table: counts, warm-up, and what its marks mean."""
     notes = []
     rate = "" if summary.fps is None else f", {summary.fps:.1f} frames/s"
-    notes.append(f"{summary.count} frames measured{rate}, {summary.dropped} dropped{_dropped_early(summary)}")
+    notes.append(
+        f"{counted(summary.count, 'frame')} measured{rate}, {summary.dropped} dropped{_dropped_early(summary)}"
+    )
     warmup = summary.warmup
     if warmup.frames:
         notes.append(
-            f"warm-up, not measured: {warmup.frames} frames in {_number(warmup.duration_ns)} ms, "
+            f"warm-up, not measured: {counted(warmup.frames, 'frame')} in {_number(warmup.duration_ns)} ms, "
             f"the first in {_number(warmup.first_frame_ns)} ms"
         )
     elif summary.count:

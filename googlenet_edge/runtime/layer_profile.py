@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -13,6 +13,7 @@ import numpy as np
 from googlenet_edge.engine.layers import rows_of
 from googlenet_edge.errors import BackendError, InputError
 from googlenet_edge.latency.layer_times import LayerReport, layer_report
+from googlenet_edge.latency.summary import nearest_rank
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -22,7 +23,15 @@ if TYPE_CHECKING:
     from googlenet_edge.runtime.backend import Backend, Outputs
     from googlenet_edge.types import Clock, ImageArray
 
-__all__ = ["MOST_INFERENCES", "ProfileConfig", "ProfiledBackend", "known_nodes_in", "measure_layers", "open_profiled"]
+__all__ = [
+    "MOST_INFERENCES",
+    "ProfileConfig",
+    "ProfiledBackend",
+    "known_nodes_in",
+    "measure_layers",
+    "measure_whole",
+    "open_profiled",
+]
 
 MOST_INFERENCES: Final = 1000
 """Measured ones and warm-up: ONNX Runtime's profiler keeps a million events, and INT8 GoogLeNet makes 340 a run."""
@@ -122,20 +131,7 @@ def measure_layers(
         InputError: The backend does not take so many frames at once.
         BackendError: The inference failed, or the layers were not timed in each inference.
     """
-    if backend.max_batch is not None and config.batch > backend.max_batch:
-        raise InputError(
-            f"batch: got {config.batch}, expected at most {backend.max_batch}; build an engine for larger batches"
-        )
-    images = bundle.golden().images
-    batch = np.ascontiguousarray(images[np.arange(config.batch) % len(images)])
-    for _ in range(config.warmup):
-        backend.infer(batch)
-    backend.clear_layer_times()
-    wall_ns = []
-    for _ in range(config.inferences):
-        began_ns = clock()
-        backend.infer(batch)
-        wall_ns.append(clock() - began_ns)
+    wall_ns = _wall_ns(backend, bundle, config, clock, before_measuring=backend.clear_layer_times)
     nodes = bundle.manifest.nodes
     times_ns = backend.layer_times_ns()
     known = {node.node: node.row for node in nodes}
@@ -146,6 +142,39 @@ def measure_layers(
         return layer_report(times_ns, rows, wall_ns, order=order, frames=config.batch)
     except InputError as error:
         raise BackendError(str(error)) from error
+
+
+def measure_whole(backend: Backend, bundle: Bundle, config: ProfileConfig, *, clock: Clock = time.monotonic_ns) -> int:
+    """Run the bundle's golden frames, and return the median wall time of an inference, nanoseconds.
+
+    It reaches from the batch on the host to its results there, as :attr:`LayerReport.wall_ns` does, on a backend that
+    was opened without layer profiling. The arguments and what is raised are those of :func:`measure_layers`.
+    """
+    return nearest_rank(np.sort(np.array(_wall_ns(backend, bundle, config, clock), dtype=np.int64)), 50)
+
+
+def _wall_ns(
+    backend: Backend | ProfiledBackend,
+    bundle: Bundle,
+    config: ProfileConfig,
+    clock: Clock,
+    before_measuring: Callable[[], None] = lambda: None,
+) -> list[int]:
+    if backend.max_batch is not None and config.batch > backend.max_batch:
+        raise InputError(
+            f"batch: got {config.batch}, expected at most {backend.max_batch}; build an engine for larger batches"
+        )
+    images = bundle.golden().images
+    batch = np.ascontiguousarray(images[np.arange(config.batch) % len(images)])
+    for _ in range(config.warmup):
+        backend.infer(batch)
+    before_measuring()
+    wall_ns = []
+    for _ in range(config.inferences):
+        began_ns = clock()
+        backend.infer(batch)
+        wall_ns.append(clock() - began_ns)
+    return wall_ns
 
 
 def known_nodes_in(layer: str, known: Mapping[str, object]) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from googlenet_edge.errors import InputError
+from googlenet_edge.latency.scenario_format import CONFIRMED
 from googlenet_edge.latency.summary import minimum_samples
 from googlenet_edge.scenarios.camera import HIGHEST_FPS, CameraConfig, CameraResult, run_camera
 from googlenet_edge.scenarios.rig import SECOND_NS, Rig
@@ -25,6 +26,7 @@ from googlenet_edge.scenarios.rig import SECOND_NS, Rig
 __all__ = ["SearchConfig", "SustainedRate", "Trial", "find_sustained_rate"]
 
 _STEP: Final = 1.25
+_CUT_SHORT: Final = "confirmed; higher ones may be, as the times vary much and searching took long"
 LONGEST_CONFIRMATION_NS: Final = 60 * SECOND_NS
 
 
@@ -43,7 +45,7 @@ class SearchConfig:
     confirmations: int = 12
     """The most longer runs."""
     max_duration_ns: int = 180 * SECOND_NS
-    """No longer run is begun after this time, whatever was found until then."""
+    """Of all trials. The first longer run is made in any case, and each other one that begins within this time."""
     percent: int = 99
 
     def __post_init__(self) -> None:
@@ -136,6 +138,10 @@ class _Search:
     def out_of_time(self) -> bool:
         return self._rig.clock() >= self._end_ns
 
+    def has_time_for(self, fps: float) -> bool:
+        """Whether a trial of a rate would be done in time. At low rates, each takes minutes."""
+        return self._rig.clock() + self.config.trial_time_ns(fps) <= self._end_ns
+
     def holds(self, fps: float, *, confirming: bool = False) -> bool:
         """Try a rate."""
         duration_ns = self.config.confirmation_ns(fps) if confirming else self.config.trial_time_ns(fps)
@@ -152,7 +158,7 @@ class _Search:
         fps = min(max(guess_fps, config.lowest_fps), config.highest_fps)
         held: float | None = None
         failed: float | None = None
-        while not self.stopped and (held is None or failed is None):
+        while not self.stopped and (held is None or failed is None) and self.has_time_for(fps):
             if self.holds(fps):
                 held = fps
                 if fps == config.highest_fps:
@@ -184,15 +190,28 @@ def find_sustained_rate(
     held, failed = search.bracket(guess_fps)
     while held is not None and failed is not None and failed > held * (1 + config.resolution) and not search.stopped:
         middle = (held + failed) / 2
+        if not search.has_time_for(middle):
+            break
         if search.holds(middle):
             held = middle
         else:
             failed = middle
     if held is None:
-        ended = "stopped" if search.stopped else f"not even {config.lowest_fps:g} frames/s"
-        return SustainedRate(config, None, tuple(search.trials), ended)
+        return SustainedRate(config, None, tuple(search.trials), _why_none(search, failed))
     confirmed, ended = _confirm(search, held)
+    if ended == CONFIRMED and failed is not None and failed > held * (1 + config.resolution):
+        ended = _CUT_SHORT
     return SustainedRate(config, confirmed, tuple(search.trials), ended)
+
+
+def _why_none(search: _Search, failed: float | None) -> str:
+    if search.stopped:
+        return "stopped"
+    if failed is None:
+        return f"no time for a trial in {search.config.max_duration_ns / 1e9:.3g} s"
+    if failed > search.config.lowest_fps:
+        return f"not even {failed:.3g} frames/s, in {search.config.max_duration_ns / 1e9:.3g} s of searching"
+    return f"not even {search.config.lowest_fps:g} frames/s"
 
 
 def _confirm(search: _Search, candidate: float) -> tuple[Trial | None, str]:
@@ -214,11 +233,11 @@ def _confirm(search: _Search, candidate: float) -> tuple[Trial | None, str]:
             candidate /= 1 + step
             step *= 2
         elif failed is None or failed <= confirmed.fps * (1 + config.resolution):
-            return confirmed, "confirmed"
+            return confirmed, CONFIRMED
         else:
             candidate = (confirmed.fps + failed) / 2
     if search.stopped:
         return confirmed, "stopped"
     if confirmed is None:
         return None, f"none held in a longer run ({runs} tried): the times vary too much"
-    return confirmed, "confirmed; somewhat higher ones may be, as the times vary much and searching took long"
+    return confirmed, _CUT_SHORT

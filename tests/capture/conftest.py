@@ -76,7 +76,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     """Paths: /mjpeg and those of ODD_PARTS; /one (a picture, then silence), /stall (10 frames, then silence), /trickle
     (10 frames, then a byte at a time), /end (10 frames), /login (needs me:S3cret!pw), /broken (MJPEG without pictures),
     /flaky (every fifth is none), /torn (every fifth is half), /colours, /sizes (each of another width), /unnamed
-    (without a content type), /html, /jpg,
+    (without a content type), /html, /notes.txt, /jpg,
     and the files that a test gave the server, slowly and without their length if their name ends in .ts; anything else
     is 404.
     """
@@ -95,6 +95,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         elif path == "/html":
             self._head(200, "text/html")
             self.wfile.write(b"<html>the camera's own page</html>")
+        elif path == "/notes.txt":
+            text = b"a page of plain text\n" * 500
+            self._head(200, "text/plain", ("Content-Length", str(len(text))))
+            self.wfile.write(text)
         elif path == "/jpg":
             picture = jpeg(50)
             self._head(200, "image/jpeg", ("Content-Length", str(len(picture))))

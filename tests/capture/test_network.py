@@ -292,6 +292,7 @@ def test_a_recording_of_a_phone_is_turned_upright_as_a_file_is(
     [
         ("/nope", "", "answers 404 Not Found: there is no stream under this path"),
         ("/html", "", "not a video stream: the server sends 'text/html'"),
+        ("/notes.txt", "", "not a video stream: the server sends 'text/plain'"),
         ("/login", "", "answers 401 Unauthorized: it wants a user name and password"),
         ("/login", "me:wrong@", "answers 401 Unauthorized: it does not accept this user name and password"),
     ],

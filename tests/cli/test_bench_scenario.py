@@ -118,7 +118,11 @@ def test_images_of_ones_own_and_prepared_crops(tiny_bundle: Path, tmp_path: Path
         (["--scenario", "offline", "--layers"], "bench: got --scenario and --layers, expected one of the two"),
         (["--layers", "--fps", "5"], "--fps: got it without --scenario, expected it with --scenario camera alone"),
         (["--layers", "--seed", "0"], "--seed: got it without --scenario, expected it with --scenario alone"),
-        (["--scenario", "offline", "--no-search"], "--search: got it with --scenario offline, expected it with --scen"),
+        (
+            ["--scenario", "offline", "--search"],
+            "--search: got it with --scenario offline, expected it with --scenario ",
+        ),
+        (["--scenario", "offline", "--no-search"], "--no-search: got it with --scenario offline, expected it with"),
         (["--scenario", "camera", "--min-queries", "9"], "--min-queries: got it with --scenario camera"),
         (
             ["--scenario", "camera", "--top", "3"],

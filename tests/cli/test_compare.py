@@ -69,6 +69,18 @@ def test_the_table_says_what_is_slower_and_what_it_rests_on(report: Reporter, ca
     assert "warning" not in shown
 
 
+def test_a_narrow_terminal_cuts_no_figure_off(
+    report: Reporter, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = report("a", 10), report("b", 11, seed=1)
+    shown = []
+    for columns in ("200", "45"):
+        monkeypatch.setenv("COLUMNS", columns)
+        assert main(["compare", str(a), str(b)]) == 0
+        shown.append([line.split() for line in capsys.readouterr().out.splitlines()])
+    assert shown[0] == shown[1]
+
+
 def test_exit_codes_for_a_limit(report: Reporter, capsys: Captured, tmp_path: Path) -> None:
     a, b, figures = report("a", 10), report("b", 11, seed=1), tmp_path / "figures.json"
     stages = ["--stages", "inference,emit"]
@@ -168,6 +180,17 @@ def test_settings_that_do_not_fit_the_reports(report: Reporter, capsys: Captured
     shown, errors = capsys.readouterr()
     assert "JSON file" in errors
     assert shown == "", "found out before anything is printed"
+
+
+def test_figures_that_nothing_can_be_judged_by_are_written_all_the_same(
+    report: Reporter, capsys: Captured, tmp_path: Path
+) -> None:
+    a, b, out = report("a", 10, samples=False), report("b", 11, samples=False), tmp_path / "figures.json"
+    assert main(["compare", str(a), str(b), "--fail-if-slower", "5%", "--json", str(out)]) == 1
+    assert "no figure has an interval" in capsys.readouterr().err
+    document = json.loads(out.read_text())
+    assert document["limit"] is None
+    assert document["comparisons"][0]["figures"]
 
 
 def test_what_reports_say_cannot_command_the_terminal(report: Reporter, capsys: Captured) -> None:

@@ -8,7 +8,8 @@ import pytest
 from googlenet_edge.cli import main as cli
 from googlenet_edge.latency.report import samples_path
 from googlenet_edge.latency.schema import report_schema
-from tests.latency.report_files import Run, steady, write_run
+from googlenet_edge.types import Outages
+from tests.latency.report_files import FrameTimes, Run, steady, write_run
 
 
 @pytest.fixture(autouse=True)
@@ -175,3 +176,40 @@ def test_the_report_of_a_scenario_is_valid_and_shown_as_it_was_printed(
     assert all(f'<figure id="{plot}">' in page for plot in plots)
     assert f",{scenario},frames_per_second," in (tmp_path / "bench.csv").read_text(encoding="utf-8")
     assert f'scenario="{scenario}"' in (tmp_path / "bench.prom").read_text(encoding="utf-8")
+
+
+def test_raw_samples_that_are_gone_when_they_are_looked_at_are_no_failure(
+    report: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (report.parent / "report-samples.raw").symlink_to(report.parent / "gone")  # as those of a run that has just ended
+    assert cli.main(["report", str(report)]) == 0
+    shown, errors = capsys.readouterr()
+    assert "100 frames measured" in shown
+    assert errors == ""
+
+
+def test_accuracy_and_each_of_several_cameras_are_shown_as_by_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outages = Outages(lost=2, reconnected=1, attempts=7, down_ns=1_500_000_000)
+    cameras: dict[str | None, list[FrameTimes]] = {"door": steady(102), "[red]yard\x1b": steady(102, slow={50: 70.0})}
+    path = write_run(tmp_path / "r.json", Run(cameras, samples=False, outages=outages, dropped=3))
+    assert cli.main(["report", str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "top-1 accuracy: 98.00 % (98 of 100 frames)" in lines
+    found = {line.split()[0]: line.split()[1:] for line in lines if "100.0" in line and "age" not in line}
+    assert found["door"] == ["102", "100.0", "3", "2", "1", "8.4", "8.9?", "8.9"]
+    assert found["[red]yard\ufffd"][-1] == "74.0"
+    assert "door: times lost 2, back 1, attempts 7, 1.5 s without it" in lines
+    assert any(line.startswith("fairness 0.980 = Jain's index") for line in lines)
+
+
+def test_a_narrow_terminal_cuts_no_figure_off(
+    report: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "45")
+    assert cli.main(["report", str(report)]) == 0
+    shown = capsys.readouterr().out
+    assert "\N{HORIZONTAL ELLIPSIS}" not in shown
+    line = next(line for line in shown.splitlines() if line.startswith("inference"))
+    assert line.split() == ["inference", "4.50", "4.90", "4.90?", "4.90?", "70.00", "#50,", "0.6", "s", "5.11"]

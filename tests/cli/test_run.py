@@ -187,6 +187,8 @@ def test_a_truncated_video_gives_the_report_and_the_error(
         (["--events", "missing/e.jsonl"], OutputError, "cannot write"),
         (["--events", "red.avi"], UsageError, "which is the source"),
         (["--events", "-", "--jsonl", "-"], UsageError, "which is also --jsonl"),
+        (["--appear", "0.7"], UsageError, "--appear: got no --events FILE"),
+        (["--gap-ms", "9"], UsageError, "--gap-ms: got no --events FILE"),
         (["--events", "e.jsonl", "--leave", "0.9"], UsageError, "leave not above appear"),
         (["--events", "e.jsonl", "--top-k", "1"], UsageError, "best 1 labels"),
         (["--video", "a.gif"], UsageError, "expected one of .mp4"),
@@ -301,7 +303,7 @@ def test_ctrl_c_does_not_wait_for_the_next_frame(tiny_bundle: Path, tmp_path: Pa
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert "stopped after 1 frames" in out
+    assert "stopped after 1 frame\n" in out
 
 
 def test_a_second_ctrl_c_ends_at_once_without_a_traceback(tiny_bundle: Path, tmp_path: Path) -> None:

@@ -145,6 +145,12 @@ def test_the_notes_say_why_there_are_no_statistics(make_trace: TraceMaker) -> No
     assert "--warmup 0" in notes
 
 
+def test_a_single_frame_is_not_told_as_several(make_trace: TraceMaker) -> None:
+    notes = " ".join(latency_notes(recorded(make_trace, 2, warmup=1).summarize()))
+    assert "1 frame measured, 0 dropped" in notes
+    assert "warm-up, not measured: 1 frame in " in notes
+
+
 def test_the_first_frame_is_told_without_warmup_too(make_trace: TraceMaker) -> None:
     notes = " ".join(latency_notes(recorded(make_trace, 2, warmup=0).summarize()))
     assert "the first frame took 7.00 ms" in notes

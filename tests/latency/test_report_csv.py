@@ -34,7 +34,23 @@ def test_each_figure_of_the_report_is_a_line(tmp_path: Path) -> None:
     assert reliable == {("p50", "true"), ("p90", "true"), ("p95", "false"), ("p99", "false"), ("max", ""), ("mean", "")}
 
 
-def test_without_a_measured_frame_there_is_the_heading_alone(tmp_path: Path) -> None:
+def test_frames_that_were_measured_and_dropped_are_lines_of_the_run_and_of_each_camera(tmp_path: Path) -> None:
+    run = Run({"door": steady(102), "yard": steady(102)}, samples=False)
+    document = read_report(write_run(tmp_path / "r.json", run)).document
+    rows = [row for row in csv.DictReader(io.StringIO(report_csv(document))) if row["unit"] == "frames"]
+    found = {(row["camera"], row["statistic"]): (int(row["value"]), int(row["count"])) for row in rows}
+    frames = document.frames
+    came = frames.measured + frames.warmup + frames.dropped
+    expected = {("", "measured"): (frames.measured, came), ("", "dropped"): (frames.dropped, came)}
+    for camera in document.cameras:
+        came = camera.frames + camera.dropped
+        expected[camera.name or "", "measured"] = camera.measured, came
+        expected[camera.name or "", "dropped"] = camera.dropped, came
+    assert len(rows) == 6
+    assert found == expected
+
+
+def test_without_a_measured_frame_there_are_the_counts_alone(tmp_path: Path) -> None:
     report = read_report(write_run(tmp_path / "r.json", Run({None: steady(1)})))
     write_csv(tmp_path / "r.csv", report.document)
-    assert (tmp_path / "r.csv").read_text() == ",".join(COLUMNS) + "\n"
+    assert (tmp_path / "r.csv").read_text() == (",".join(COLUMNS) + "\n,,measured,0,frames,,1\n,,dropped,0,frames,,1\n")

@@ -10,7 +10,13 @@ import pytest
 from googlenet_edge.bundle import Bundle, GoldenFrames
 from googlenet_edge.engine.layers import EngineLayer
 from googlenet_edge.errors import BackendError, InputError
-from googlenet_edge.runtime.layer_profile import ProfileConfig, known_nodes_in, measure_layers, open_profiled
+from googlenet_edge.runtime.layer_profile import (
+    ProfileConfig,
+    known_nodes_in,
+    measure_layers,
+    measure_whole,
+    open_profiled,
+)
 from googlenet_edge.runtime.ort_backend import OrtBackend, OrtConfig
 from googlenet_edge.runtime.ort_profile import read_profile
 
@@ -170,6 +176,16 @@ def test_what_the_library_tells_of_a_layer_is_used(tiny_bundle: Path) -> None:
     assert backend.batches == [4] * 7
     assert [(layer.name, layer.row) for layer in report.layers] == [("x1", "other"), ("fused", "conv1 + fc")]
     assert (report.wall_ns, report.layers_ns, report.not_covered_ns) == (20, 7, 13)
+
+
+def test_a_whole_inference_is_timed_without_the_profiler(tiny_bundle: Path) -> None:
+    bundle = Bundle.open(tiny_bundle)
+    ticks = iter((0, 30, 100, 110, 200, 270))
+    with OrtBackend(bundle.graph_path, OrtConfig(threads=1)) as backend:
+        config = ProfileConfig(batch=2, inferences=3, warmup=2)
+        assert measure_whole(backend, bundle, config, clock=lambda: next(ticks)) == 30, "the median of 30, 10 and 70"
+        assert backend.layer_times_ns() == ()
+    assert next(ticks, None) is None, "warm-up is not timed"
 
 
 def test_more_frames_than_the_engine_takes_are_refused(tiny_bundle: Path) -> None:

@@ -216,4 +216,5 @@ def test_what_was_stopped_at_once_is_a_report_without_figures(
     content = written(tmp_path, document)
     assert (content["frames"]["measured"], content["latency"]["stages"]) == (0, {})
     assert content["run"]["ended"] == "stopped"
-    assert "stopped before anything was measured" in text_of(shown_of(content))
+    what = "a batch size was measured to its end" if scenario == "offline" else "anything was measured"
+    assert f"stopped before {what}" in text_of(shown_of(content))

@@ -3,11 +3,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from googlenet_edge.errors import InputError
+from googlenet_edge.latency.scenario_format import SustainedEntry
 from googlenet_edge.scenarios.camera import CameraConfig
 from googlenet_edge.scenarios.sustained import SearchConfig, SustainedRate, find_sustained_rate
 from tests.scenarios.scripted import MS, Scripted
@@ -130,8 +132,32 @@ def test_searching_ends_when_its_time_is_up(script: Callable[..., Scripted]) -> 
     """A machine with outliers that short trials miss: one longer run is made in any case, and then no more."""
     scripted = script(lambda n, _f: 90 * MS if n % 60 == 45 else 5 * MS)
     started_ns = scripted.clock.now_ns
-    found = find_sustained_rate(scripted.rig, 50.0, config=replace(QUICK, max_duration_ns=1_000 * MS))
+    found = find_sustained_rate(scripted.rig, 30.0, config=replace(QUICK, max_duration_ns=4_000 * MS))
     assert found.fps is None
     assert [trial.confirming for trial in found.trials].count(True) == 1
     assert found.ended == "none held in a longer run (1 tried): the times vary too much"
     assert scripted.clock.now_ns - started_ns < 20_000 * MS
+
+
+def test_trials_of_low_rates_do_not_take_longer_than_the_search_may(script: Callable[..., Scripted]) -> None:
+    """A busy machine that is late for one frame of fifteen at any rate: down to 0.1 frames/s that took ten minutes."""
+    scripted = script(lambda n, _f: 200 * MS if n % 15 == 14 else 30 * MS)
+    started_ns = scripted.clock.now_ns
+    base = CameraConfig(deadline_ns=120 * MS)
+    found = find_sustained_rate(scripted.rig, 18.0, base, SearchConfig(max_duration_ns=60_000 * MS))
+    assert scripted.clock.now_ns - started_ns <= 60_000 * MS
+    assert (found.fps, found.confirmed) == (None, None)
+    lowest = min(trial.fps for trial in found.trials)
+    assert lowest > 0.5
+    assert found.ended == f"not even {lowest:.3g} frames/s, in 60 s of searching"
+
+
+def test_a_bracket_that_there_was_no_time_to_narrow_is_told(script: Callable[..., Scripted]) -> None:
+    config = replace(QUICK, max_duration_ns=2_000 * MS)
+    found = find_sustained_rate(script(lambda _n, _f: 20 * MS).rig, 55.0, config=config)
+    assert [trial.confirming for trial in found.trials] == [False, False, True]
+    assert found.fps == pytest.approx(44.0)
+    assert found.ended.startswith("confirmed; higher ones may be")
+    entry = SustainedEntry(rule="", percent=99, resolution=0.02, ended=found.ended, trials=())
+    assert entry.found == found.ended, "no resolution is claimed"
+    assert msgspec.structs.replace(entry, ended="confirmed").found == "to 2 %; confirmed"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,24 @@ def test_the_layers_of_an_engine_are_timed_and_named_after_table_1(
     known = {row.row for row in Bundle.open(tiny_bundle).manifest.nodes}
     assert {row for layer in document["layers"] for row in layer["rows"]} <= known
     assert 0 <= document["layers_ms"] <= document["wall_ms"]
+
+
+def test_bundles_are_compared_and_whole_inferences_are_timed_without_the_profiler(
+    tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other, figures = shutil.copytree(tiny_bundle, tmp_path / "other"), tmp_path / "layers.json"
+    arguments = ["--layers", "--backend", "tensorrt", "--batch", "2", "--iterations", "2", "--rounds", "2"]
+    assert main(["bench", str(tiny_bundle), str(other), *arguments, "--warmup", "0", "--json", str(figures)]) == 0
+    shown = capsys.readouterr().out
+    assert "A: TensorRT " in shown or shown.startswith("TensorRT ")
+    document = json.loads(figures.read_text())
+    for one in document["bundles"]:
+        assert one["backend"]["backend"] == "tensorrt"
+        assert not one["backend"]["cuda_graph"].startswith("off")
+        assert one["profiled_backend"]["cuda_graph"].startswith("off")
+        assert len(one["whole"]["ms"]["rounds"]) == 2
+        assert 0 <= one["layers"]["ms"]["median"] <= one["profiled_wall_ms"]["high"]
+    assert {path.name for path in other.iterdir()} > {"engines"}, "built in the first round, and used in all"
 
 
 def test_each_inference_gives_each_layer_one_time(tiny_bundle: Path) -> None:

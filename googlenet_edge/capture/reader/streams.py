@@ -81,7 +81,8 @@ def _read_container(
     timeout = (settings.open_timeout_s, settings.read_timeout_s)
     options = {**options, "protocol_whitelist": _PROTOCOLS}
     with av.open(settings.uri, options=options, timeout=timeout) as container:
-        if not container.streams.video:
+        # FFmpeg would draw a page of plain text as pictures of a terminal.
+        if not container.streams.video or container.format.name == "tty":
             raise NoVideoError("no video track")
         stream = container.streams.video[0]
         expected = None if rtsp else _announced_frames(container, stream)

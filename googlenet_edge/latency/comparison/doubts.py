@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from googlenet_edge.latency.comparison.read import Run
+from googlenet_edge.latency.report_format import ReportDocument
+from googlenet_edge.latency.scenario_format import CameraScenario
 
 __all__ = ["doubts"]
 
@@ -26,6 +28,7 @@ def doubts(runs: Sequence[Run]) -> list[str]:
 
 
 def _of(run: Run) -> Iterator[str]:
+    yield from _without_a_result(run.document)
     state, watch = run.document.state, run.document.watch
     if state is not None:
         yield from state.concerns
@@ -38,3 +41,16 @@ def _of(run: Run) -> Iterator[str]:
         yield f"the machine was slowed down during the run ({cause}, for {time_s:.1f} of {watch.seconds:.1f} s)"
     if watch.error:
         yield f"the machine was not watched to the end ({watch.error})"
+
+
+def _without_a_result(document: ReportDocument) -> Iterator[str]:
+    """Latencies are of the frames that have a result: whoever drops more of them may well have the lower ones."""
+    scenario, frames = document.scenario, document.frames
+    if isinstance(scenario, CameraScenario):
+        without, came = scenario.missed, scenario.offered
+        what = "were missed (late or dropped)"
+    else:
+        without, came = frames.dropped, frames.measured + frames.warmup + frames.dropped
+        what = "were dropped"
+    if without:
+        yield f"{without} of {came} frames ({100 * without / came:.1f} %) {what}, which no verdict is about"

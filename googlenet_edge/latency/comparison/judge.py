@@ -55,9 +55,8 @@ def judge(comparison: Comparison, limit: Limit) -> tuple[Offence, ...]:
             f"compare, say so: --expect {other.name.partition('.')[2]}"
         )
     if all(one.interval is None for one in comparison.figures):
-        reasons = dict.fromkeys(
-            [*comparison.warnings, *(one.no_verdict for one in comparison.figures if one.no_verdict)]
-        )
+        lacking = [run.lacking for run in (*comparison.baseline, *comparison.new) if run.lacking]
+        reasons = dict.fromkeys([*lacking, *(one.no_verdict for one in comparison.figures if one.no_verdict)])
         raise InputError(
             f"no figure has an interval, so that none can be shown to be slower ({'; '.join(list(reasons)[:3])}); "
             "expected raw samples beside both reports (--report FILE --samples), of more frames"

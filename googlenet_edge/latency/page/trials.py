@@ -45,7 +45,7 @@ def trials(sustained: SustainedEntry) -> Html | None:
         says += (
             f"{shown.fps:.4g} frames/s held for {shown.duration_s:.0f} s: {count(shown.offered)} frames, "
             f"p{sustained.percent} {milliseconds(shown.latency_ms)} ms, deadline {milliseconds(shown.deadline_ms)} ms. "
-            f"Found to {100 * sustained.resolution:g} %; {sustained.ended}."
+            f"Found: {sustained.found}."
         )
     rows = [_row(trial) for trial in tried]
     headings = ["frames/s", "held", "seconds", "frames", "dropped", "late", f"p{sustained.percent}, ms", "deadline, ms"]

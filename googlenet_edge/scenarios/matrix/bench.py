@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TypeVar
 
 from googlenet_edge import __version__
 from googlenet_edge.latency.watch.run import RunWatch
@@ -18,15 +17,13 @@ from googlenet_edge.scenarios.matrix.candidates import Candidate, Missing
 from googlenet_edge.scenarios.matrix.cell import Cell, Setting
 from googlenet_edge.scenarios.matrix.jobs import Evaluated, EvaluateJob, Measured, MeasureJob
 from googlenet_edge.scenarios.matrix.machine import cell_machine
-from googlenet_edge.scenarios.matrix.process import JobFailedError, run_job
+from googlenet_edge.scenarios.matrix.process import expect_answer, run_job
 from googlenet_edge.scenarios.matrix.result import Matrix, MatrixFacts
 from googlenet_edge.scenarios.matrix.rounds import MatrixConfig, Progress, run_matrix
 from googlenet_edge.scenarios.matrix.target import Target
 from googlenet_edge.scenarios.matrix.work import frames_file
 
 __all__ = ["MatrixRequest", "Told", "bench_matrix"]
-
-_Answer = TypeVar("_Answer", Measured, Evaluated)
 
 
 @dataclass(frozen=True)
@@ -92,7 +89,7 @@ def bench_matrix(
                 seed=config.seed + number,
                 include_preprocess=config.include_preprocess,
             )
-            return _expect(Measured, run_job(job, stop=stop, descriptors=(frames_fd,)))
+            return expect_answer(Measured, run_job(job, stop=stop, descriptors=(frames_fd,)))
 
         watch.start()
         cells = run_matrix(
@@ -113,7 +110,7 @@ def bench_matrix(
             limit=request.limit,
         )
         answer = run_job(job, stop=stop, on_phase=lambda phase: told.evaluating(candidate.title, phase))
-        return _expect(Evaluated, answer)
+        return expect_answer(Evaluated, answer)
 
     complete = not stop.is_set()
     wanted = request.dataset is not None and complete
@@ -130,12 +127,6 @@ def bench_matrix(
         facts=MatrixFacts(__version__, started_at, _now(), frames.description, request.dataset),
         doubts=tuple(doubts),
     )
-
-
-def _expect(kind: type[_Answer], answer: Measured | Evaluated) -> _Answer:
-    if not isinstance(answer, kind):
-        raise JobFailedError(f"its process answered with {type(answer).__name__}, expected {kind.__name__}")
-    return answer
 
 
 def _now() -> str:

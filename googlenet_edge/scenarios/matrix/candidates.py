@@ -12,7 +12,7 @@ from typing import Final, get_args
 from googlenet_edge.bundle import MANIFEST_NAME, Bundle, Precision
 from googlenet_edge.errors import UsageError
 
-__all__ = ["PRECISIONS", "Candidate", "Missing", "differing_origins", "find_candidates"]
+__all__ = ["PRECISIONS", "Candidate", "Missing", "bundle_folders", "differing_origins", "find_candidates"]
 
 PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
 """The widest number format first."""
@@ -57,7 +57,7 @@ def find_candidates(
     Raises :class:`BundleError` for one that does not open, and :class:`UsageError` where they cannot be compared:
     other labels or another crop, or a folder given twice.
     """
-    bundles = [Bundle.open(path) for path in _folders(paths)]
+    bundles = [Bundle.open(path) for path in bundle_folders(paths)]
     first = bundles[0]
     for bundle in bundles[1:]:
         for what, got, expected in (
@@ -86,11 +86,16 @@ def differing_origins(candidates: Sequence[Candidate]) -> str | None:
     return f"these bundles were made from different checkpoints, so more than the precision differs: {names}"
 
 
-def _folders(paths: Sequence[Path]) -> list[Path]:
+def bundle_folders(paths: Sequence[Path]) -> list[Path]:
+    """Return the bundles that paths stand for: themselves, or those in a folder that is none, by name.
+
+    What is neither is returned as it is, so that opening it says why. Raises :class:`UsageError` for a folder that is
+    there twice.
+    """
     found: list[Path] = []
     for path in paths:
         if (path / MANIFEST_NAME).exists() or not path.is_dir():
-            found.append(path)  # what is no bundle is told by opening it
+            found.append(path)
             continue
         inside = sorted(entry.parent for entry in path.glob(f"*/{MANIFEST_NAME}"))
         found += inside or [path]

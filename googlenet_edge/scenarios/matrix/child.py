@@ -1,4 +1,4 @@
-"""Does one job of a matrix: run as a script, by path, by :mod:`~googlenet_edge.scenarios.matrix.process`.
+"""Does one job: run as a script, by path, by :mod:`~googlenet_edge.scenarios.matrix.process`.
 
 Standard input brings the paths that packages are found in, then the job, and ends when the parent does: then this
 process ends too, whatever it is doing.

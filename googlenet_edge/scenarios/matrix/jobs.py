@@ -10,13 +10,18 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 import msgspec
 
 from googlenet_edge.errors import InputError
+from googlenet_edge.latency.layer_times import LayerReport
+from googlenet_edge.runtime.layer_profile import ProfileConfig
 from googlenet_edge.runtime.open_backend import BackendOptions
 
 __all__ = [
+    "Answer",
     "EvaluateJob",
     "Evaluated",
     "Failed",
     "Job",
+    "LayersJob",
+    "LayersTimed",
     "MeasureJob",
     "Measured",
     "Message",
@@ -54,7 +59,18 @@ class EvaluateJob(msgspec.Struct, frozen=True, kw_only=True, tag="evaluate"):
     limit: int | None
 
 
-Job: TypeAlias = MeasureJob | EvaluateJob
+class LayersJob(msgspec.Struct, frozen=True, kw_only=True, tag="layers"):
+    """Time whole inferences of the golden frames, and then each layer."""
+
+    bundle: Path
+    options: BackendOptions
+    """Without layer profiling: that is switched on when it is due."""
+    config: ProfileConfig
+    scratch: Path
+    """A folder for temporary files, which the caller removes: the process may be ended at any time."""
+
+
+Job: TypeAlias = MeasureJob | EvaluateJob | LayersJob
 
 
 class Phase(msgspec.Struct, frozen=True, tag="phase"):
@@ -102,6 +118,20 @@ class Evaluated(msgspec.Struct, frozen=True, kw_only=True, tag="evaluated"):
     skipped: int
 
 
+class LayersTimed(msgspec.Struct, frozen=True, kw_only=True, tag="layers timed"):
+    """One round of one bundle, layer by layer."""
+
+    whole_ns: int
+    """Median wall time of an inference, without the layers' profiler."""
+    report: LayerReport
+    line: str
+    """What computed, and why that."""
+    backend: dict[str, str]
+    """What it says of itself, without the profiler."""
+    profiled: dict[str, str]
+    """And with it: TensorRT then uses no CUDA graph."""
+
+
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
     """It could not be done."""
 
@@ -110,7 +140,10 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     """Of an error that is not one of ours: a bug, most likely."""
 
 
-Message: TypeAlias = Phase | Measured | Evaluated | Failed
+Answer: TypeAlias = Measured | Evaluated | LayersTimed
+"""What comes of a job."""
+
+Message: TypeAlias = Phase | Answer | Failed
 
 
 def _encode_other(value: object) -> object:

@@ -15,13 +15,15 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, TypeVar
 
 import googlenet_edge
 from googlenet_edge.errors import InputError
-from googlenet_edge.scenarios.matrix.jobs import Evaluated, Failed, Job, Measured, Phase, decode_message, encode
+from googlenet_edge.scenarios.matrix.jobs import Answer, Failed, Job, Phase, decode_message, encode
 
-__all__ = ["JobFailedError", "JobStoppedError", "run_job"]
+__all__ = ["JobFailedError", "JobStoppedError", "expect_answer", "run_job"]
+
+_Expected = TypeVar("_Expected", bound=Answer)
 
 _logger = logging.getLogger(__name__)
 
@@ -46,7 +48,7 @@ class JobStoppedError(Exception):
 
 def run_job(
     job: Job, *, stop: threading.Event, descriptors: Sequence[int] = (), on_phase: Callable[[str], None] | None = None
-) -> Measured | Evaluated:
+) -> Answer:
     """Do a job and return what came of it. ``descriptors`` are open files that the job names.
 
     The process is in a session of its own, so that Ctrl-C in a terminal reaches it through ``stop`` alone. Raises
@@ -78,6 +80,13 @@ def run_job(
             _end(process)
 
 
+def expect_answer(kind: type[_Expected], answer: Answer) -> _Expected:
+    """Return the answer if it is of this kind. Raises :class:`JobFailedError` otherwise."""
+    if not isinstance(answer, kind):
+        raise JobFailedError(f"its process answered with {type(answer).__name__}, expected {kind.__name__}")
+    return answer
+
+
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
     if pipe is None:
         raise InputError("process: got no pipe to it, expected one")
@@ -89,7 +98,7 @@ def _follow(
     stop: threading.Event,
     on_phase: Callable[[str], None] | None,
     errors: IO[bytes],
-) -> Measured | Evaluated:
+) -> Answer:
     descriptor = _pipe(process.stdout).fileno()
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)

@@ -1,4 +1,4 @@
-"""What a process of its own does, by the scenarios' loops: times batches of one size, or classifies a labelled set."""
+"""What a process of its own does, by the scenarios' loops: times batches or layers, or classifies a labelled set."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from googlenet_edge.scenarios.matrix.jobs import (
     Evaluated,
     EvaluateJob,
     Failed,
+    LayersJob,
     Measured,
     MeasureJob,
     Message,
@@ -32,15 +33,25 @@ if TYPE_CHECKING:
     from googlenet_edge.scenarios.rig import Rig, WarmUpConfig
     from googlenet_edge.types import ImageArray
 
-__all__ = ["LEAST_BATCHES", "do", "evaluate_set", "frames_file", "measure", "read_frames"]
+__all__ = [
+    "LEAST_BATCHES",
+    "OPENING_S",
+    "SPARE_S",
+    "Say",
+    "do",
+    "evaluate_set",
+    "frames_file",
+    "measure",
+    "read_frames",
+]
 
 LEAST_BATCHES: Final = 8
 """Batches of a round, however short its time."""
 WARMUP_S: Final = 15
 """Longest warm-up."""
-_OPENING_S: Final = 3600.0
+OPENING_S: Final = 3600.0
 """A board takes minutes to build an engine."""
-_SPARE_S: Final = 300.0
+SPARE_S: Final = 300.0
 """For what has no limit of its own, on a machine that is very busy."""
 _EVALUATION_BATCH: Final = 8
 
@@ -77,7 +88,14 @@ def do(line: bytes, messages_fd: int) -> None:
 
     try:
         job = decode_job(line)
-        say(measure(job, say) if isinstance(job, MeasureJob) else evaluate_set(job, say))
+        if isinstance(job, MeasureJob):
+            say(measure(job, say))
+        elif isinstance(job, LayersJob):
+            from googlenet_edge.scenarios.layers.work import time_layers
+
+            say(time_layers(job, say))
+        else:
+            say(evaluate_set(job, say))
     except (GoogLeNetEdgeError, OSError) as error:
         say(Failed(_text(str(error))))
     except MemoryError as error:
@@ -106,7 +124,7 @@ def measure(job: MeasureJob, say: Say) -> Measured:
             work = PreparedWork(classifier, crops_of(images, classifier.bundle.crop))
         rig, config = Rig(work), _query_config(job)
         longest_s = (1 if work.slots == 1 else 2) * (WARMUP_S + job.max_duration_ns / 1e9)
-        say(Phase(f"measuring batches of {job.batch}", longest_s + _SPARE_S))
+        say(Phase(f"measuring batches of {job.batch}", longest_s + SPARE_S))
         result = run_queries(rig, config)
         ended_ns = rig.clock()
         overlapped = None if work.slots == 1 else _overlapped(rig, job, config.warmup)
@@ -142,7 +160,7 @@ def evaluate_set(job: EvaluateJob, say: Say) -> Evaluated:
         batch = min(_EVALUATION_BATCH, classifier.max_batch)
 
         def progress(done: int) -> None:
-            say(Phase(f"classified {done} of {len(dataset)} images", _SPARE_S))
+            say(Phase(f"classified {done} of {len(dataset)} images", SPARE_S))
 
         report = evaluate(classifier, dataset, batch=batch, progress=progress)
         class_count = len(classifier.labels)
@@ -160,7 +178,7 @@ def _opened(job: MeasureJob | EvaluateJob, say: Say) -> Iterator[tuple[Classifie
     from googlenet_edge.runtime.classifier import Classifier
     from googlenet_edge.runtime.open_backend import open_backend
 
-    say(Phase("opening the bundle", _OPENING_S))
+    say(Phase("opening the bundle", OPENING_S))
     bundle = Bundle.open(job.bundle)
     opened = open_backend(bundle, job.options)
     with Classifier(bundle, backend=opened.backend) as classifier:

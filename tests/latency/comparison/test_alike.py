@@ -126,6 +126,31 @@ def test_doubts_name_the_reports_that_they_are_about(make_run: Callable[..., Run
     assert doubts([runs[2]]) == []
 
 
+def test_frames_without_a_result_are_told_since_latencies_are_of_the_others(make_run: Callable[..., Run]) -> None:
+    frames = {"measured": 80, "warmup": 20, "dropped": 100, "dropped_in_warmup": 0, "fps": 10.0}
+    camera = {
+        "name": "camera",
+        "contains": "all",
+        "include_preprocess": True,
+        "frame_set": {"description": "scene", "frames": 16},
+        "seed": 0,
+        "fps": 30.0,
+        "duration_s": 3.0,
+        "deadline_ms": 33.3,
+        "offered": 85,
+        "results": 80,
+        "dropped": 5,
+        "most_dropped_in_a_row": 1,
+        "late": 4,
+        "missed": 9,
+        "kept_up": False,
+    }
+    runs = [make_run("a"), make_run("b", frames=frames), make_run("c", scenario=camera)]
+    dropped, missed = doubts(runs)
+    assert dropped.endswith("b.json: 100 of 200 frames (50.0 %) were dropped, which no verdict is about")
+    assert missed.endswith("c.json: 9 of 85 frames (10.6 %) were missed (late or dropped), which no verdict is about")
+
+
 @pytest.mark.parametrize(
     ("name", "expected", "covered"),
     [

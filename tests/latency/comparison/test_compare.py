@@ -164,6 +164,15 @@ def test_doubts_about_the_machine_are_told(make_run: Callable[..., Run]) -> None
     assert comparison.warnings == ("all reports: the machine was busy",)
 
 
+def test_a_limit_that_cannot_be_judged_says_why_and_not_what_else_is_doubtful(make_run: Callable[..., Run]) -> None:
+    concerns = ["the machine was busy", "clocks are not locked", "the CPU quota is below the cores"]
+    state: dict[str, Any] = {"before": {}, "after": None, "concerns": concerns}
+    runs = [make_run(i, frames=20, state=state) for i in (1, 2)]
+    with pytest.raises(InputError, match="too few frames: got 20") as caught:
+        judge(compare_runs(runs[:1], runs[1:], INFERENCE), Limit(0.05))
+    assert "busy" not in str(caught.value)
+
+
 def test_a_limit_judges_nothing_on_another_machine(make_run: Callable[..., Run]) -> None:
     runs = [make_run(1)], [make_run(2, 1.5, machine={"cpu": "Another CPU"})]
     with pytest.raises(InputError, match=r"machine.cpu is not the same \(Some CPU and Another CPU\).*--expect cpu"):

@@ -19,6 +19,7 @@ from googlenet_edge.errors import InputError
 from googlenet_edge.runtime.open_backend import BackendOptions
 from googlenet_edge.scenarios.matrix import process
 from googlenet_edge.scenarios.matrix.jobs import (
+    Answer,
     Evaluated,
     EvaluateJob,
     Failed,
@@ -59,7 +60,7 @@ def job(bundle: Path, frames_fd: int, *, seconds: float = 0.05, batch: int = 2, 
     )
 
 
-def run(job: Job, frames_fd: int, stop: threading.Event | None = None) -> Measured | Evaluated:
+def run(job: Job, frames_fd: int, stop: threading.Event | None = None) -> Answer:
     return run_job(job, stop=stop or threading.Event(), descriptors=(frames_fd,))
 
 
