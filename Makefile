@@ -16,6 +16,8 @@ DEVICE_TESTS := $(wildcard tests/bundle tests/capture tests/demo tests/engine te
 	tests/cli/test_layers.py tests/cli/test_main.py tests/cli/test_notify.py tests/cli/test_report.py \
 	tests/cli/test_compare.py tests/cli/test_killed.py tests/cli/test_machine_watch.py tests/cli/test_run*.py \
 	tests/test_atomic.py tests/test_doctor.py tests/test_imports.py tests/test_stream.py)
+# What runs on the machine where a bundle is made: it computes much, and no clock is in it.
+HOST_TESTS := tests/deploy tests/graph tests/model tests/quantization tests/test_demo_model.py
 REQUIREMENTS := pyproject.toml $(wildcard constraints/*.txt)
 SHELL_SCRIPTS := $(wildcard .ci/run tools/*.sh tools/*/*.sh tests/softcuda/*/*.sh tests/capture/*/*/*.sh)
 CONTAINER_FILES := $(wildcard tools/*/Dockerfile*)
@@ -23,7 +25,7 @@ CONTAINER_FILES := $(wildcard tools/*/Dockerfile*)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo setup setup-demo test test-main test-py310 test-softcuda test-gpu check lint format clean
+.PHONY: help demo setup setup-demo test test-main test-host test-rest test-py310 test-softcuda test-gpu check lint format clean
 
 help:
 	@echo "make demo    checkpoint -> bundle -> accuracy -> 300 labelled frames, in $(OUT)/ (a few minutes)"
@@ -65,9 +67,15 @@ demo: setup-demo
 
 test: test-py310 test-softcuda test-main
 
-test-main: setup
-	@echo "== tests on $$($(BIN)/python -V)"
-	$(BIN)/python -m pytest
+test-main: test-host test-rest
+
+test-host: setup
+	@echo "== the host side's tests on $$($(BIN)/python -V)"
+	$(BIN)/python -m pytest $(HOST_TESTS)
+
+test-rest: setup
+	@echo "== all other tests on $$($(BIN)/python -V)"
+	$(BIN)/python -m pytest $(HOST_TESTS:%=--ignore=%)
 
 # JetPack 6 has Python 3.10: what runs on a board is tested on it, with the newest packages that it can have.
 test-py310:
