@@ -93,17 +93,6 @@ class Sample:
     threads: int
 
 
-def least_held(besides: tuple[int, ...]) -> tuple[int, int]:
-    """How many descriptors and threads the process holds all the time: the least of several looks, as on a busy machine
-    a camera may be opened anew during one of them.
-    """
-    looks = []
-    for _ in range(10):
-        looks.append(held(besides=besides))
-        time.sleep(0.02)
-    return min(look.descriptors for look in looks), min(len(look.threads) for look in looks)
-
-
 def drift_ms(least: list[tuple[float, float]], over_s: float) -> float:
     """How much older frames have got, along the line of least squares."""
     slope = statistics.linear_regression(*zip(*least, strict=True)).slope
@@ -151,15 +140,15 @@ def soak(
                 calm_until = time.monotonic() + loss_every_s - away_s
                 while time.monotonic() < calm_until:
                     time.sleep(0.05)
-                gc.collect()
-                descriptors, threads = least_held(pids())
                 if all(camera.source.connected for camera in cameras):
+                    gc.collect()
+                    now = held(besides=pids())
                     memory = memory_bytes(besides=pids())
                     at_s = time.monotonic() - started
-                    samples.append(Sample(at_s, memory, ages.frames, descriptors, threads))
+                    samples.append(Sample(at_s, memory, ages.frames, now.descriptors, len(now.threads)))
                     show(
-                        f"{at_s:6.0f} s: {memory / 1e6:.1f} MB, {descriptors} descriptors, {threads} threads, "
-                        f"{ages.frames} frames, {ages.lost_count} losses"
+                        f"{at_s:6.0f} s: {memory / 1e6:.1f} MB, {now.descriptors} descriptors, {len(now.threads)} "
+                        f"threads, {ages.frames} frames, {ages.lost_count} losses"
                     )
                 if time.monotonic() - started > duration_s:
                     break
