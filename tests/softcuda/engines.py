@@ -6,7 +6,6 @@ import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -73,9 +72,3 @@ def plain_frames(seed: int, count: int) -> ImageArray:
     """Frames of one plain colour each, uint8 (count, 224, 224, 3): what the tiny classifier tells apart."""
     colors = np.random.default_rng(seed).integers(0, 256, (count, 1, 1, 3), dtype=np.uint8)
     return np.ascontiguousarray(np.broadcast_to(colors, (count, SIZE_PX, SIZE_PX, 3)))
-
-
-def resident_bytes() -> int:
-    """How much of the host's memory this process has now."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * 4096
