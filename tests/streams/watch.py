@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -151,21 +152,31 @@ class Held:
 
     threads: frozenset[str]
     children: frozenset[int]
-    descriptors: int
+    descriptors: tuple[str, ...]
+    """What each open one leads to, as the kernel names it: two of one name may be of different times."""
 
     def __sub__(self, before: Held) -> str:
         """Say what there is more than before; "" for nothing."""
         more = [f"thread {name}" for name in sorted(self.threads - before.threads)]
         more += [f"process {pid}" for pid in sorted(self.children - before.children)]
-        if self.descriptors > before.descriptors:
-            more.append(f"{self.descriptors - before.descriptors} descriptors")
+        if (count := len(self.descriptors) - len(before.descriptors)) > 0:
+            new = sorted(set(self.descriptors) - set(before.descriptors))
+            more.append(f"{count} descriptors, to some of {new or self.descriptors}")
         return ", ".join(more)
 
 
 def held(*, besides: Collection[int] = ()) -> Held:
     """What this process holds now, without the processes ``besides``."""
     threads = frozenset(f"{thread.name} ({thread.ident})" for thread in threading.enumerate())
-    return Held(threads, children_of(os.getpid()) - set(besides), len(list(Path("/proc/self/fd").iterdir())))
+    return Held(threads, children_of(os.getpid()) - set(besides), _descriptors())
+
+
+def _descriptors() -> tuple[str, ...]:
+    leads_to: list[str] = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the one that this very list was read through
+            leads_to.append(str(descriptor.readlink()))
+    return tuple(sorted(leads_to))
 
 
 def let_go(before: Held, *, besides: Collection[int] = (), within_s: float = 1.0) -> str:
