@@ -1,7 +1,7 @@
 """Finds out why a network stream does not open: FFmpeg does not say.
 
-Asks the server once more, in a few lines of HTTP or RTSP (RFC 7826, in its form of RFC 2326, which cameras speak). No
-text made here contains the address or what was sent, so none can contain a password.
+Asks the server once more, in a few lines of HTTP or RTSP (RFC 7826, in its form of RFC 2326, which cameras speak), and
+again for a second where it has no room: it may not be done yet with the connection that failed. No text made here contains the address or what was sent, so none can contain a password.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hashlib
 import re
 import socket
 import ssl
+import time
 from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -19,6 +20,10 @@ __all__ = ["explain_failure"]
 
 PROBE_TIMEOUT_S = 2.0
 """For each step of asking; the whole takes a few times this at most."""
+_BUSY = 503
+_BUSY_S = 1.0
+"""How long a server that says so is asked again."""
+_BUSY_PAUSE_S = 0.1
 _LONGEST_ANSWER_BYTES = 65_536
 _DEFAULT_PORTS = {"http": 80, "https": 443, "rtsp": 554, "rtsps": 322}
 
@@ -57,10 +62,12 @@ def explain_failure(uri: str, *, timed_out_ms: int | None = None) -> str:
 def _explain(parts: SplitResult, timed_out_ms: int | None) -> str:
     if timed_out_ms is not None:
         return _explain_silence(parts, timed_out_ms)
-    answer = _ask(parts, authorization=None)
     has_login = parts.username is not None
-    if answer.status == 401 and has_login:
-        answer = _ask(parts, authorization=_authorization(parts, answer))
+    answer = _ask_with_login(parts)
+    limit = time.monotonic() + _BUSY_S
+    while answer.status == _BUSY and time.monotonic() < limit:
+        time.sleep(_BUSY_PAUSE_S)
+        answer = _ask_with_login(parts)
     said = f"the server answers {answer.status} {answer.reason}".rstrip()
     if answer.status == 401:
         if has_login:
@@ -70,6 +77,8 @@ def _explain(parts: SplitResult, timed_out_ms: int | None) -> str:
         return f"{said}: this user may not see the stream"
     if answer.status == 404:
         return f"{said}: there is no stream under this path; the camera's manual names it"
+    if answer.status == _BUSY:
+        return f"{said}: it may have no room for one more viewer; close others, or look at the server"
     if answer.status >= 300:
         return said
     if parts.scheme.lower().startswith("rtsp"):
@@ -80,6 +89,13 @@ def _explain(parts: SplitResult, timed_out_ms: int | None) -> str:
     if kind.lower().startswith("image/"):
         return f"the server sends one picture ({kind}), no stream; the camera's manual names the address of its stream"
     return f"not a video stream: the server sends {kind!r}, expected 'multipart/x-mixed-replace' (MJPEG) or a video"
+
+
+def _ask_with_login(parts: SplitResult) -> _Answer:
+    answer = _ask(parts, authorization=None)
+    if answer.status == 401 and parts.username is not None:
+        return _ask(parts, authorization=_authorization(parts, answer))
+    return answer
 
 
 def _explain_silence(parts: SplitResult, timed_out_ms: int) -> str:

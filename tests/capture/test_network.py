@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import socketserver
 import ssl
 import struct
 import subprocess
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -472,6 +473,58 @@ def test_rtsp_with_basic_login(start_rtsp: Any) -> None:
         open_source(f"rtsp://me:wrong@127.0.0.1:{port}/cam", QUICK)
     with pytest.raises(SourceError, match="has no video track"):
         open_source(f"rtsp://me:S3cret%21pw@127.0.0.1:{port}/audio", QUICK)
+
+
+class BusyRtsp(socketserver.StreamRequestHandler):
+    """Has no room for so many requests, and then a stream without video."""
+
+    busy: ClassVar[int]
+    asked: ClassVar[int]
+
+    def handle(self) -> None:
+        while (request := self._request()) is not None:
+            method, number = request
+            if method == "OPTIONS":
+                self._answer("200 OK", number, "Public: OPTIONS, DESCRIBE")
+                continue
+            type(self).asked += 1
+            if self.asked <= self.busy:
+                self._answer("503 Service Unavailable", number)
+            else:
+                body = "v=0\r\nm=audio 0 RTP/AVP 8\r\n"
+                self._answer("200 OK", number, f"Content-Length: {len(body)}", body=body)
+
+    def _request(self) -> tuple[str, str] | None:
+        lines = list(iter(lambda: self.rfile.readline().decode().strip(), ""))
+        number = next((line.partition(":")[2].strip() for line in lines if line.startswith("CSeq")), "0")
+        return (lines[0].split()[0], number) if lines else None
+
+    def _answer(self, status: str, number: str, *more: str, body: str = "") -> None:
+        head = "\r\n".join([f"RTSP/1.0 {status}", f"CSeq: {number}", *more, "", ""])
+        self.wfile.write((head + body).encode())
+
+
+@pytest.mark.parametrize(
+    ("busy", "message"),
+    [
+        (4, "the stream has no video track"),  # it was not done yet with the connection that failed
+        (10_000, "the server answers 503 Service Unavailable: it may have no room for one more viewer"),
+    ],
+)
+def test_a_server_without_room_is_asked_again_for_a_while(busy: int, message: str) -> None:
+    handler = type("Handler", (BusyRtsp,), {"busy": busy, "asked": 0})
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        started = time.monotonic()
+        try:
+            with pytest.raises(SourceError, match=re.escape(message)):
+                open_source(f"rtsp://127.0.0.1:{server.server_address[1]}/cam", QUICK)
+        finally:
+            server.shutdown()
+            thread.join()
+    assert time.monotonic() - started < BOUNDED_S
 
 
 def test_an_rtsp_server_that_dies_or_freezes_is_lost(start_rtsp: Any) -> None:
