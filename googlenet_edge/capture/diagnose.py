@@ -1,7 +1,8 @@
 """Finds out why a network stream does not open: FFmpeg does not say.
 
 Asks the server once more, in a few lines of HTTP or RTSP (RFC 7826, in its form of RFC 2326, which cameras speak), and
-again for a second where it has no room: it may not be done yet with the connection that failed. No text made here contains the address or what was sent, so none can contain a password.
+again for a second where it has no room: it may not be done yet with the connection that failed. No text made here
+contains the address or what was sent, so none can contain a password.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ def _explain(parts: SplitResult, timed_out_ms: int | None) -> str:
         return _explain_silence(parts, timed_out_ms)
     has_login = parts.username is not None
     answer = _ask_with_login(parts)
+    was_busy = answer.status == _BUSY
     limit = time.monotonic() + _BUSY_S
     while answer.status == _BUSY and time.monotonic() < limit:
         time.sleep(_BUSY_PAUSE_S)
@@ -84,6 +86,8 @@ def _explain(parts: SplitResult, timed_out_ms: int | None) -> str:
     if parts.scheme.lower().startswith("rtsp"):
         if "m=video" not in answer.body:
             return "the stream has no video track"
+        if was_busy:
+            return f"{said} only now, and had no room for one more viewer before; open it again"
         return f"{said}, but its video cannot be opened; the codec may be unknown to FFmpeg"
     kind = answer.header("content-type").split(";")[0] or "no content type"
     if kind.lower().startswith("image/"):

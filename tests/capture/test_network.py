@@ -476,10 +476,11 @@ def test_rtsp_with_basic_login(start_rtsp: Any) -> None:
 
 
 class BusyRtsp(socketserver.StreamRequestHandler):
-    """Has no room for so many requests, and then a stream without video."""
+    """Has no room for so many requests, and then a stream of this kind."""
 
     busy: ClassVar[int]
     asked: ClassVar[int]
+    kind: ClassVar[str]
 
     def handle(self) -> None:
         while (request := self._request()) is not None:
@@ -491,7 +492,7 @@ class BusyRtsp(socketserver.StreamRequestHandler):
             if self.asked <= self.busy:
                 self._answer("503 Service Unavailable", number)
             else:
-                body = "v=0\r\nm=audio 0 RTP/AVP 8\r\n"
+                body = f"v=0\r\nm={self.kind} 0 RTP/AVP 96\r\n"
                 self._answer("200 OK", number, f"Content-Length: {len(body)}", body=body)
 
     def _request(self) -> tuple[str, str] | None:
@@ -505,14 +506,15 @@ class BusyRtsp(socketserver.StreamRequestHandler):
 
 
 @pytest.mark.parametrize(
-    ("busy", "message"),
+    ("busy", "kind", "message"),
     [
-        (4, "the stream has no video track"),  # it was not done yet with the connection that failed
-        (10_000, "the server answers 503 Service Unavailable: it may have no room for one more viewer"),
+        (4, "video", "the server answers 200 OK only now, and had no room for one more viewer before; open it again"),
+        (4, "audio", "the stream has no video track"),  # it was not done yet with the connection that failed
+        (10_000, "video", "the server answers 503 Service Unavailable: it may have no room for one more viewer"),
     ],
 )
-def test_a_server_without_room_is_asked_again_for_a_while(busy: int, message: str) -> None:
-    handler = type("Handler", (BusyRtsp,), {"busy": busy, "asked": 0})
+def test_a_server_without_room_is_asked_again_for_a_while(busy: int, kind: str, message: str) -> None:
+    handler = type("Handler", (BusyRtsp,), {"busy": busy, "asked": 0, "kind": kind})
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
