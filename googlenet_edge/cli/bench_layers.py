@@ -162,6 +162,7 @@ def _print(report: LayerReport, roofline: Roofline, line: str, top: int, console
     from rich.table import Table
 
     from googlenet_edge.cli.bench_roofline import roofline_lines, roofline_table
+    from googlenet_edge.cli.output import print_shown
 
     console.print(escape(line), soft_wrap=True)
     frames = f"{report.frames} frame{'s' if report.frames > 1 else ''}"
@@ -174,16 +175,13 @@ def _print(report: LayerReport, roofline: Roofline, line: str, top: int, console
         table.add_column(title, justify="right")
     for row in report.rows:
         table.add_row(escape(row.row), f"{row.median_ns / 1e6:.3f}", f"{100 * row.share:.1f} %", str(counts[row.rows]))
-    console.print(table)
-    console.print(roofline_table(roofline))
-    for said in roofline_lines(roofline):
-        console.print(said, soft_wrap=True)
-    if top:
+    print_shown([table, roofline_table(roofline), *roofline_lines(roofline)])
+    if top:  # names are long: they are folded, and figures are not cut
         table = Table(box=box.SIMPLE_HEAD)
         table.add_column("slowest layers", overflow="fold")
         table.add_column("row", overflow="fold")
         for title in ("ms", "share"):
-            table.add_column(title, justify="right")
+            table.add_column(title, justify="right", no_wrap=True)
         for layer in sorted(report.layers, key=lambda one: -one.share)[:top]:
             share = f"{100 * layer.share:.1f} %"
             table.add_row(escape(layer.name), escape(layer.row), f"{layer.median_ns / 1e6:.3f}", share)

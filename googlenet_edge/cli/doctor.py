@@ -59,10 +59,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _machine_table(diagnosis: Diagnosis) -> Table:
     from rich import box
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    table = Table("", "this machine", box=box.SIMPLE_HEAD)
+    table = Table("", Column("this machine", overflow="fold"), box=box.SIMPLE_HEAD)
     for name, value in (*_machine_rows(diagnosis), *_software_rows(diagnosis)):
         table.add_row(name, Text(value))
     return table
@@ -70,13 +70,13 @@ def _machine_table(diagnosis: Diagnosis) -> Table:
 
 def _feature_table(diagnosis: Diagnosis) -> Table:
     from rich import box
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    table = Table("feature", "for", "state", box=box.SIMPLE_HEAD)
+    table = Table(Column("feature", no_wrap=True), Column("for", overflow="fold"), "state", box=box.SIMPLE_HEAD)
     for feature in diagnosis.features:
         state = Text("ready", style="green") if feature.ready else Text("missing", style="yellow")
-        table.add_row(Text(feature.name, no_wrap=True), feature.title, state)
+        table.add_row(feature.name, feature.title, state)
     return table
 
 

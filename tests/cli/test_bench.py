@@ -8,7 +8,10 @@ import pytest
 from googlenet_edge.cli.main import main
 
 
-def test_the_layers_of_onnx_runtime(tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_layers_of_onnx_runtime(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
     figures = tmp_path / "layers.json"
     arguments = ["--layers", "--backend", "onnxruntime", "--threads", "1", "--batch", "2", "--iterations", "5"]
     assert main(["bench", str(tiny_bundle), *arguments, "--warmup", "1", "--json", str(figures)]) == 0
@@ -18,6 +21,7 @@ def test_the_layers_of_onnx_runtime(tiny_bundle: Path, tmp_path: Path, capsys: p
     assert "median of 5 inferences of 2 frames" in shown
     for word in ("row of Table 1", "slowest layers", "whole inference:", "not covered:"):
         assert word in shown
+    assert "…" not in shown  # no figure is cut, however narrow the terminal
     document = json.loads(figures.read_text())
     assert (document["model"], document["precision"], document["schema_version"]) == ("tiny", "fp32", 1)
     assert (document["frames_per_inference"], document["inferences"]) == (2, 5)

@@ -32,8 +32,9 @@ def test_this_machine_as_json(document: dict[str, object]) -> None:
 
 
 def test_tables_and_a_feature_that_is_not_ready(
-    document: dict[str, object], capsys: pytest.CaptureFixture[str]
+    document: dict[str, object], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
     features = document["features"]
     assert isinstance(features, list)
     missing = [feature for feature in features if not feature["ready"]]
@@ -43,6 +44,7 @@ def test_tables_and_a_feature_that_is_not_ready(
     captured = capsys.readouterr()
     assert f"error: not ready: {missing[0]['name']}" in captured.err
     assert "ONNX Runtime" in captured.out
+    assert all(name in captured.out for name in FEATURES)
     for feature in missing:
         for need in feature["missing"]:  # unbroken, so that a remedy can be copied
             assert f"-> {need['remedy']}\n" in captured.out
