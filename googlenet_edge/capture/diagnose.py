@@ -40,10 +40,10 @@ class _Answer:
         return next((value for key, value in self.headers if key == name), "")
 
 
-def explain_failure(uri: str, *, timed_out_ms: int | None = None) -> str:
+def explain_failure(uri: str, *, timed_out_ms: int | None = None, found: str) -> str:
     """Return, without the address, why this stream cannot be opened and what to do, as far as it can be found out."""
     try:
-        return _explain(urlsplit(uri), timed_out_ms)
+        return _explain(urlsplit(uri), timed_out_ms, found)
     except socket.gaierror:
         return "the host name cannot be resolved; check the address"
     except ConnectionRefusedError:
@@ -60,7 +60,7 @@ def explain_failure(uri: str, *, timed_out_ms: int | None = None) -> str:
         )
 
 
-def _explain(parts: SplitResult, timed_out_ms: int | None) -> str:
+def _explain(parts: SplitResult, timed_out_ms: int | None, found: str) -> str:
     if timed_out_ms is not None:
         return _explain_silence(parts, timed_out_ms)
     has_login = parts.username is not None
@@ -88,7 +88,7 @@ def _explain(parts: SplitResult, timed_out_ms: int | None) -> str:
             return "the stream has no video track"
         if was_busy:
             return f"{said} only now, and had no room for one more viewer before; open it again"
-        return f"{said}, but its video cannot be opened; the codec may be unknown to FFmpeg"
+        return f"{said}, but its video cannot be opened ({found}); the codec may be unknown to FFmpeg"
     kind = answer.header("content-type").split(";")[0] or "no content type"
     if kind.lower().startswith("image/"):
         return f"the server sends one picture ({kind}), no stream; the camera's manual names the address of its stream"

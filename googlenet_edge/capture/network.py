@@ -194,7 +194,7 @@ def _settings(uri: str, options: SourceOptions) -> bytes:
         "path": [str(Path(entry).absolute()) for entry in (*sys.path, home)],
         "uri": uri,
         "open_timeout_s": options.open_timeout_ms / 1000,
-        "read_timeout_s": options.read_timeout_ms / 1000 + GRACE_S,  # ours comes first
+        "read_timeout_s": options.read_timeout_ms / 1000,
         "every_frame": options.every_frame,
         "transport": options.transport,
         "latency_ms": options.latency_ms,

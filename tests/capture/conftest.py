@@ -56,7 +56,10 @@ ODD_PARTS = {
     "/nothing": b"%b",
 }
 """How cameras part their pictures, and what they should not do."""
-PATHS = ("/mjpeg", "/unnamed", "/stall", "/trickle", "/end", "/login", "/broken", "/flaky", "/torn", "/one", "/colours")
+_NAMES = ("mjpeg", "unnamed", "stall", "trickle", "end", "login", "broken", "flaky", "torn", "one", "late", "colours")
+PATHS = {f"/{name}" for name in _NAMES}
+LATE_S = 2.5
+"""Silence of /late."""
 COLOURS = ((0, 0, 255), (0, 255, 0), (255, 0, 0), (255, 255, 255), (0, 0, 0), (40, 120, 220), (128, 128, 128))
 """BGR."""
 
@@ -73,10 +76,10 @@ def _picture(path: str, i: int) -> bytes:
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
-    """Paths: /mjpeg and those of ODD_PARTS; /one (a picture, then silence), /stall (10 frames, then silence), /trickle
-    (10 frames, then a byte at a time), /end (10 frames), /login (needs me:S3cret!pw), /broken (MJPEG without pictures),
-    /flaky (every fifth is none), /torn (every fifth is half), /colours, /sizes (each of another width), /unnamed
-    (without a content type), /html, /notes.txt, /jpg,
+    """Paths: /mjpeg and those of ODD_PARTS; /one (a picture, then silence), /late (silence first), /stall (10 frames,
+    then silence), /trickle (10 frames, then a byte at a time), /end (10 frames), /login (needs me:S3cret!pw), /broken
+    (MJPEG without pictures), /flaky (every fifth is none), /torn (every fifth is half), /colours, /sizes (each of
+    another width), /unnamed (without a content type), /html, /notes.txt, /jpg,
     and the files that a test gave the server, slowly and without their length if their name ends in .ts; anything else
     is 404.
     """
@@ -128,6 +131,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.end_headers()
         else:
             self._head(200, "multipart/x-mixed-replace; boundary=frame")
+        if path == "/late" and self.server.ended.wait(LATE_S):
+            return
         for i in range(100_000):
             if path in ("/stall", "/trickle", "/end") and i == 10:
                 while path != "/end" and not self.server.ended.wait(0.02):

@@ -531,6 +531,23 @@ def test_a_server_without_room_is_asked_again_for_a_while(busy: int, kind: str, 
     assert time.monotonic() - started < BOUNDED_S
 
 
+def test_the_first_picture_may_come_late_within_the_open_timeout(http_camera: Any) -> None:
+    with open_source(http_camera.uri("/late"), QUICK) as source:
+        assert next(iter(source)).image.shape == (120, 160, 3)
+
+
+def test_an_rtsp_server_may_take_its_time_to_answer_within_the_open_timeout(start_rtsp: Any) -> None:
+    process, port = start_rtsp("none")
+    process.send_signal(signal.SIGSTOP)
+    waking = threading.Timer(2.5 * QUICK.read_timeout_ms / 1000, process.send_signal, (signal.SIGCONT,))
+    waking.start()
+    try:
+        with open_source(f"rtsp://127.0.0.1:{port}/cam", QUICK) as source:
+            next(iter(source))
+    finally:
+        waking.join()
+
+
 def test_an_rtsp_server_that_dies_or_freezes_is_lost(start_rtsp: Any) -> None:
     process, port = start_rtsp("none")
     with open_source(f"rtsp://127.0.0.1:{port}/cam", QUICK) as source:

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import av
 
 from googlenet_edge.capture.reader.jpegs import JpegSplitter
-from googlenet_edge.capture.reader.run import LostError
+from googlenet_edge.capture.reader.run import LostError, NoVideoError
 
 if TYPE_CHECKING:
     from googlenet_edge.capture.reader.outlet import Outlet
@@ -91,7 +91,7 @@ def read_mjpeg(response: HttpResponse, outlet: Outlet) -> None:
     finally:
         opened = decoder.finish()
     if not opened and not outlet.closed:
-        raise ValueError("it ended before its first picture")
+        raise NoVideoError("it ended before its first picture")
 
 
 def _split(response: HttpResponse, outlet: Outlet, decoder: _Decoder) -> None:
@@ -100,7 +100,7 @@ def _split(response: HttpResponse, outlet: Outlet, decoder: _Decoder) -> None:
         try:
             chunk = response.read()
         except TimeoutError:
-            raise LostError("no data within the read timeout") from None
+            raise LostError("no data within the time limit") from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             reason = getattr(error, "strerror", None) or type(error).__name__
             raise LostError(f"the connection broke: {reason}") from None

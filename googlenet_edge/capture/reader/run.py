@@ -14,7 +14,7 @@ from googlenet_edge.capture.diagnose import explain_failure
 if TYPE_CHECKING:
     from googlenet_edge.capture.reader.outlet import Outlet
 
-__all__ = ["LostError", "Settings", "run"]
+__all__ = ["LostError", "NoVideoError", "Settings", "run"]
 
 ORPHAN_LOOK_S = 1.0
 """How often it looks whether its parent is still there: standard input may be held open by another child."""
@@ -24,6 +24,10 @@ LINGER_S = 0.3
 
 class LostError(Exception):
     """The stream broke off; the text says how, without the address."""
+
+
+class NoVideoError(ValueError):
+    """There is something, but no video; the text is without the address."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,15 @@ class Settings:
     every_frame: bool
     transport: str
     latency_ms: int
+
+    @property
+    def patience_s(self) -> float:
+        """How long the libraries wait for whatever comes next, the server's first answer and picture included.
+
+        They know no other limit for those than for all later ones. The parent's come first: it counts the open timeout
+        to the first picture, and the read timeout from picture to picture, and ends this process.
+        """
+        return max(self.open_timeout_s, self.read_timeout_s) + 1.0
 
 
 def run(settings: Settings, *, frames_fd: int) -> None:
@@ -76,7 +89,9 @@ def _read(settings: Settings, outlet: Outlet) -> tuple[str, str]:
         timed_out = isinstance(error, TimeoutError) or time.monotonic() - started >= settings.open_timeout_s
         outlet.say("explaining")
         timed_out_ms = round(settings.open_timeout_s * 1000) if timed_out else None
-        return "failed", explain_failure(settings.uri, timed_out_ms=timed_out_ms)
+        # Without the address, which other texts of theirs may contain.
+        found = str(error) if isinstance(error, NoVideoError) else getattr(error, "strerror", None)
+        return "failed", explain_failure(settings.uri, timed_out_ms=timed_out_ms, found=found or type(error).__name__)
     except BaseException as error:  # noqa: BLE001 - the parent tells it; its text may contain the address
         return "failed", f"the reading process failed ({type(error).__name__})"
     return "ended", ""

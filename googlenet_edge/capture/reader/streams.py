@@ -15,21 +15,17 @@ from googlenet_edge.capture.reader import parsed as by_parser
 from googlenet_edge.capture.reader import pictures as by_packets
 from googlenet_edge.capture.reader.damage import Damage
 from googlenet_edge.capture.reader.received import Received, catching_up, timed
-from googlenet_edge.capture.reader.run import LostError, Settings
+from googlenet_edge.capture.reader.run import LostError, NoVideoError, Settings
 from googlenet_edge.capture.reader.stamps import StreamClock
 
 if TYPE_CHECKING:
     from googlenet_edge.capture.reader.outlet import Outlet
 
-__all__ = ["NoVideoError", "read_stream"]
+__all__ = ["read_stream"]
 
 DAMAGED_PACKETS = 1000
 """After so many in a row that cannot be read, without one that can, there is no stream."""
 _PROTOCOLS = "rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,crypto,httpproxy"
-
-
-class NoVideoError(ValueError):
-    """There is something, but no video."""
 
 
 def read_stream(settings: Settings, outlet: Outlet) -> None:
@@ -43,17 +39,17 @@ def read_stream(settings: Settings, outlet: Outlet) -> None:
 
     with closing(open_http(settings.uri, timeout_s=settings.open_timeout_s)) as response:
         if response.is_mjpeg:
-            response.set_timeout(settings.read_timeout_s)
+            response.set_timeout(settings.patience_s)
             read_mjpeg(response, outlet)
             return
-    options = {"timeout": _microseconds(settings.read_timeout_s), "analyzeduration": "1000000"}
+    options = {"timeout": _microseconds(settings.patience_s), "analyzeduration": "1000000"}
     _read_container(settings, outlet, options, length=response.length, rtsp=False)
 
 
 def _rtsp_options(settings: Settings) -> dict[str, str]:
     options = {
         "rtsp_transport": settings.transport,
-        "timeout": _microseconds(settings.read_timeout_s),
+        "timeout": _microseconds(settings.patience_s),
         "allowed_media_types": "video",
         # The description of the stream has what FFmpeg would otherwise wait seconds of video for. What it reads to
         # find out the rest is kept ("nobuffer" would lose the first key frame).
@@ -78,7 +74,7 @@ def _microseconds(seconds: float) -> str:
 def _read_container(
     settings: Settings, outlet: Outlet, options: dict[str, str], *, length: int | None, rtsp: bool
 ) -> None:
-    timeout = (settings.open_timeout_s, settings.read_timeout_s)
+    timeout = (settings.open_timeout_s, settings.patience_s)
     options = {**options, "protocol_whitelist": _PROTOCOLS}
     with av.open(settings.uri, options=options, timeout=timeout) as container:
         # FFmpeg would draw a page of plain text as pictures of a terminal.
@@ -199,7 +195,7 @@ def _packets(container: InputContainer, stream: VideoStream, outlet: Outlet) -> 
             if failures >= DAMAGED_PACKETS or outlet.closed:
                 raise LostError("the server sends what is no video") from error
         except (av.TimeoutError, av.ExitError) as error:
-            raise LostError("no data within the read timeout") from error
+            raise LostError("no data within the time limit") from error
         except (av.FFmpegError, OSError) as error:
             raise LostError(f"the connection broke: {error.strerror or type(error).__name__}") from error
         else:
