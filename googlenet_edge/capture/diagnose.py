@@ -41,7 +41,13 @@ class _Answer:
 
 
 def explain_failure(uri: str, *, timed_out_ms: int | None = None, found: str) -> str:
-    """Return, without the address, why this stream cannot be opened and what to do, as far as it can be found out."""
+    """Return, without the address, why this stream cannot be opened and what to do, as far as it can be found out.
+
+    Args:
+        uri: The stream's address, with the login where it has one.
+        timed_out_ms: The open timeout, if that was what ended the attempt.
+        found: What FFmpeg says of it, for a server that answers well.
+    """
     try:
         return _explain(urlsplit(uri), timed_out_ms, found)
     except socket.gaierror:
@@ -83,11 +89,12 @@ def _explain(parts: SplitResult, timed_out_ms: int | None, found: str) -> str:
         return f"{said}: it may have no room for one more viewer; close others, or look at the server"
     if answer.status >= 300:
         return said
-    if parts.scheme.lower().startswith("rtsp"):
-        if "m=video" not in answer.body:
-            return "the stream has no video track"
-        if was_busy:
-            return f"{said} only now, and had no room for one more viewer before; open it again"
+    is_rtsp = parts.scheme.lower().startswith("rtsp")
+    if is_rtsp and "m=video" not in answer.body:
+        return "the stream has no video track"
+    if was_busy:
+        return f"{said} only now, and had no room for one more viewer before; open it again"
+    if is_rtsp:
         return f"{said}, but its video cannot be opened ({found}); the codec may be unknown to FFmpeg"
     kind = answer.header("content-type").split(";")[0] or "no content type"
     if kind.lower().startswith("image/"):

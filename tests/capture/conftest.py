@@ -79,9 +79,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     """Paths: /mjpeg and those of ODD_PARTS; /one (a picture, then silence), /late (silence first), /stall (10 frames,
     then silence), /trickle (10 frames, then a byte at a time), /end (10 frames), /login (needs me:S3cret!pw), /broken
     (MJPEG without pictures), /flaky (every fifth is none), /torn (every fifth is half), /colours, /sizes (each of
-    another width), /unnamed (without a content type), /html, /notes.txt, /jpg,
-    and the files that a test gave the server, slowly and without their length if their name ends in .ts; anything else
-    is 404.
+    another width), /unnamed (without a content type), /busy (no room for the first two requests), /html, /notes.txt,
+    /jpg, and the files that a test gave the server, slowly and without their length if their name ends in .ts; anything
+    else is 404.
     """
 
     server: HttpCamera
@@ -93,7 +93,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         if path == "/login" and self.headers.get("Authorization") != "Basic bWU6UzNjcmV0IXB3":
             self._head(401, "text/plain", ("WWW-Authenticate", 'Basic realm="camera"'))
-        elif path in (*PATHS, "/sizes", *ODD_PARTS):
+        elif path == "/busy" and self.server.busy:
+            self.server.busy -= 1
+            self.send_error(503)
+        elif path in (*PATHS, "/sizes", "/busy", *ODD_PARTS):
             self._mjpeg(path)
         elif path == "/html":
             self._head(200, "text/html")
@@ -160,6 +163,7 @@ class HttpCamera(http.server.ThreadingHTTPServer):
         self.ended = threading.Event()
         self.files: dict[str, bytes] = {}
         self.requests: list[str] = []
+        self.busy = 2
         self.sent = -1
         """Number of the picture that was sent last."""
 

@@ -293,6 +293,7 @@ def test_a_recording_of_a_phone_is_turned_upright_as_a_file_is(
     ("path", "login", "message"),
     [
         ("/nope", "", "answers 404 Not Found: there is no stream under this path"),
+        ("/busy", "", "answers 200 OK only now, and had no room for one more viewer before; open it again"),
         ("/html", "", "not a video stream: the server sends 'text/html'"),
         ("/notes.txt", "", "not a video stream: the server sends 'text/plain'"),
         ("/login", "", "answers 401 Unauthorized: it wants a user name and password"),
